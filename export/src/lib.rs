@@ -1,0 +1,2 @@
+//! Training of MuDeNet on images of good parts, and the freezer that writes the bundle.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The `mudenet-export` program.
+fn main() {}

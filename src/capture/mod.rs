@@ -1,0 +1,128 @@
+//! Trigger → [`Frame`].
+
+use std::path::PathBuf;
+
+/// One picture from a camera or a file, as RGB samples in rows from the top left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    width: usize,
+    height: usize,
+    samples: Samples,
+}
+
+/// RGB samples, interleaved, `3 · width · height` of them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Samples {
+    /// 8 bits a sample, 0–255.
+    Rgb8(Vec<u8>),
+    /// 16 bits a sample, 0–65535.
+    Rgb16(Vec<u16>),
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        match self {
+            Samples::Rgb8(samples) => samples.len(),
+            Samples::Rgb16(samples) => samples.len(),
+        }
+    }
+}
+
+/// Fewest pixels a side that can be inspected: the smallest receptive field of the network.
+pub const MIN_SIDE: usize = 16;
+
+/// Most pixels of one picture (100 megapixels), so that no input exhausts the box's memory.
+pub const MAX_PIXELS: usize = 100_000_000;
+
+impl Frame {
+    /// A frame of `width` × `height` pixels.
+    ///
+    /// # Errors
+    /// [`CaptureError::Size`] where a side is under [`MIN_SIDE`], the area over [`MAX_PIXELS`] or the number of samples
+    /// is not `3 · width · height`.
+    pub fn new(width: usize, height: usize, samples: Samples) -> Result<Self, CaptureError> {
+        check_size(width, height)?;
+        if samples.len() != 3 * width * height {
+            return Err(CaptureError::Size(format!(
+                "expected {} samples for {width}×{height} RGB, got {}",
+                3 * width * height,
+                samples.len()
+            )));
+        }
+        Ok(Self { width, height, samples })
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The samples, `3 · width · height` of them.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The picture at 8 bits a sample; 16-bit samples keep their upper byte.
+    pub fn to_rgb8(&self) -> Vec<u8> {
+        match &self.samples {
+            Samples::Rgb8(samples) => samples.clone(),
+            Samples::Rgb16(samples) => samples.iter().map(|s| (s >> 8) as u8).collect(),
+        }
+    }
+}
+
+/// Refuses sizes that cannot or must not be inspected; call it before pixels are decoded.
+///
+/// # Errors
+/// [`CaptureError::Size`], see [`MIN_SIDE`] and [`MAX_PIXELS`].
+pub fn check_size(width: usize, height: usize) -> Result<(), CaptureError> {
+    if width < MIN_SIDE || height < MIN_SIDE {
+        return Err(CaptureError::Size(format!(
+            "the picture is {width}×{height} pixels, too small to inspect (at least {MIN_SIDE}×{MIN_SIDE})"
+        )));
+    }
+    if width.saturating_mul(height) > MAX_PIXELS {
+        return Err(CaptureError::Size(format!(
+            "the picture is {width}×{height} pixels, too large to inspect (at most {} megapixels)",
+            MAX_PIXELS / 1_000_000
+        )));
+    }
+    Ok(())
+}
+
+/// Why there is no frame.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The picture.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a picture that can be decoded.
+    #[error("{}: is not a readable picture: {reason}", path.display())]
+    Decode {
+        /// The picture.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A size that cannot be inspected.
+    #[error("{0}")]
+    Size(String),
+    /// A file whose size cannot be inspected.
+    #[error("{}: {reason}", path.display())]
+    FileSize {
+        /// The picture.
+        path: PathBuf,
+        /// Expected and got.
+        reason: String,
+    },
+}

@@ -1,0 +1,90 @@
+//! The pure stages joined: [`Frame`] → [`Inspection`].
+
+use crate::bundle::Bundle;
+use crate::capture::Frame;
+use crate::decide::{Verdict, decide};
+use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
+use crate::map::{AnomalyMap, ImageScore, MapError, Scoring};
+use crate::preprocess::{Preprocess, PreprocessError};
+
+/// A bundle made ready: preprocess → infer → map → decide.
+pub struct Inspector {
+    preprocess: Preprocess,
+    scoring: Scoring,
+    scorer: Box<dyn Scorer>,
+    threshold: f32,
+}
+
+/// What one frame showed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    /// Smoothed anomaly map at the size of the network's input.
+    pub map: AnomalyMap,
+    /// Its maximum.
+    pub score: ImageScore,
+    /// Score against threshold; a score that is not a finite number is a fault.
+    pub verdict: Verdict,
+}
+
+/// A frame that could not be inspected; the part is to be rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The frame does not fit the network.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// The network failed.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// The scores do not fit the bundle's scoring.
+    #[error(transparent)]
+    Map(#[from] MapError),
+}
+
+impl Inspector {
+    /// Prepares `bundle` on tract, with the bundle's own threshold.
+    ///
+    /// # Errors
+    /// [`InspectError::Infer`] where the graph cannot be prepared.
+    pub fn new(bundle: &Bundle) -> Result<Self, InspectError> {
+        let scorer = Box::new(TractScorer::new(bundle)?);
+        let meta = bundle.meta();
+        Ok(Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value))
+    }
+
+    /// An inspector over any [`Scorer`].
+    pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
+        Self { preprocess, scoring, scorer, threshold }
+    }
+
+    /// Replaces the threshold, on the scale of [`ImageScore`].
+    #[must_use]
+    pub fn with_threshold(mut self, threshold: f32) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// The threshold in use.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Inspects one frame.
+    ///
+    /// # Errors
+    /// [`InspectError`]; the caller must treat the part as rejected.
+    pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
+        let scores = self.level_scores(frame)?;
+        let (map, score) = self.scoring.apply(&scores, self.preprocess.height, self.preprocess.width)?;
+        let verdict = decide(&score, self.threshold);
+        Ok(Inspection { map, score, verdict })
+    }
+
+    /// The networks' scores for one frame, before the map.
+    ///
+    /// # Errors
+    /// [`InspectError::Preprocess`] or [`InspectError::Infer`].
+    pub fn level_scores(&mut self, frame: &Frame) -> Result<LevelScores, InspectError> {
+        let input = self.preprocess.apply(frame)?;
+        Ok(self.scorer.score(&input)?)
+    }
+}

@@ -1,0 +1,30 @@
+//! The path of a camera frame through an inspection box.
+//!
+//! | stage | in → out |
+//! |---|---|
+//! | [`capture`] | trigger → [`capture::Frame`] |
+//! | [`preprocess`] | `Frame` → [`preprocess::ModelInput`] (1,3,H,W) |
+//! | [`infer`] | `ModelInput` → [`infer::LevelScores`] |
+//! | [`map`] | `LevelScores` → [`map::AnomalyMap`] and [`map::ImageScore`] |
+//! | [`decide`] | `ImageScore` → [`decide::Verdict`] |
+//! | [`signal`] | `Verdict` → lines, bytes |
+//! | [`record`] | [`inspector::Inspection`] → files |
+//!
+//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages.
+//!
+//! Invariants:
+//! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
+//! * Each formula has one home: export, evaluation and the demo call the stages of this crate.
+//! * Only [`run`] reads a clock (clippy's `disallowed_methods` holds that).
+#![deny(unsafe_code)]
+
+pub mod bundle;
+pub mod capture;
+pub mod decide;
+pub mod infer;
+pub mod inspector;
+pub mod map;
+pub mod preprocess;
+pub mod record;
+pub mod run;
+pub mod signal;

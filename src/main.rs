@@ -1,0 +1,2 @@
+//! The `mudenet-edge` program.
+fn main() {}

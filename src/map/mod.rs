@@ -1,0 +1,182 @@
+//! [`LevelScores`] → [`AnomalyMap`] and [`ImageScore`]: the only home of that arithmetic.
+//!
+//! Per level and branch: min-max normalisation (Eq. 11), sum of branches, mean of levels (Eq. 12), margin,
+//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
+
+mod gaussian;
+mod range;
+mod upsample;
+
+use crate::infer::LevelScores;
+pub use gaussian::Gaussian;
+pub use range::{Range, RangeObserver, Ranges};
+use serde::{Deserialize, Serialize};
+pub use upsample::Upsample;
+
+/// Everything that turns level scores into an anomaly map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scoring {
+    /// Range of each level's scores over good parts.
+    pub ranges: Ranges,
+    /// Added to a range's width before dividing (1e-8 in the paper's code).
+    pub epsilon: f32,
+    /// Limit each normalised branch to 0–1 before the branches are added (off in the paper).
+    pub clamp: bool,
+    /// Outer map cells that carry padding artefacts: left out of the ranges and replaced by their nearest inner
+    /// neighbour.
+    pub margin: usize,
+    /// How cells become pixels.
+    pub upsample: Upsample,
+    /// Smoothing after upsampling.
+    pub gaussian: Gaussian,
+}
+
+/// A map of one value a cell or pixel, rows from the top left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `height · width` values.
+    pub values: Vec<f32>,
+}
+
+/// The smoothed anomaly map at the size of the network's input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnomalyMap(pub Grid);
+
+/// The score of a whole picture: the maximum of its smoothed map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageScore {
+    /// The maximum; NaN where any value of the map is not a finite number.
+    pub value: f32,
+    /// Row of the maximum in the anomaly map.
+    pub row: usize,
+    /// Column of the maximum in the anomaly map.
+    pub column: usize,
+    /// The branch that gives the larger part of the score there.
+    pub branch: Branch,
+}
+
+/// One of the two comparisons the score is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Branch {
+    /// Teacher against structural student (Eq. 9).
+    Structural,
+    /// Autoencoder against logical student (Eq. 10).
+    Logical,
+}
+
+/// Level scores that do not fit the scoring.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// The network and the ranges disagree on the number of levels.
+    #[error("the bundle has ranges for {expected} levels, the network gave {got}")]
+    Levels {
+        /// Levels with ranges.
+        expected: usize,
+        /// Levels of the network.
+        got: usize,
+    },
+    /// The margin leaves no cell.
+    #[error("a margin of {margin} cells leaves nothing of a {height}×{width} map")]
+    Margin {
+        /// Cells dropped on each side.
+        margin: usize,
+        /// Rows of the map.
+        height: usize,
+        /// Columns of the map.
+        width: usize,
+    },
+}
+
+impl Scoring {
+    /// The map at `height` × `width` and its score.
+    ///
+    /// # Errors
+    /// [`MapError`] where `scores` does not fit this scoring.
+    pub fn apply(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+    ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        let structural = self.branch(scores, Branch::Structural)?;
+        let logical = self.branch(scores, Branch::Logical)?;
+        let mut fused = structural.clone();
+        for (sum, value) in fused.values.iter_mut().zip(&logical.values) {
+            *sum += value;
+        }
+        let map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        let score = self.score(&map, &structural, &logical);
+        Ok((AnomalyMap(map), score))
+    }
+
+    /// Mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.
+    fn branch(&self, scores: &LevelScores, branch: Branch) -> Result<Grid, MapError> {
+        let ranges = self.ranges.of(branch);
+        if ranges.len() != scores.levels() {
+            return Err(MapError::Levels { expected: ranges.len(), got: scores.levels() });
+        }
+        let (height, width) = (scores.height(), scores.width());
+        let mut mean = Grid { height, width, values: vec![0.0; height * width] };
+        for (level, range) in ranges.iter().enumerate() {
+            for (sum, score) in mean.values.iter_mut().zip(scores.level(branch, level)) {
+                let normalised = range.normalise(*score, self.epsilon);
+                *sum += if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised };
+            }
+        }
+        let levels = ranges.len() as f32;
+        mean.values.iter_mut().for_each(|sum| *sum /= levels);
+        replicate_margin(&mut mean, self.margin)?;
+        Ok(mean)
+    }
+
+    fn score(&self, map: &Grid, structural: &Grid, logical: &Grid) -> ImageScore {
+        let (mut best, mut value) = (0, f32::NEG_INFINITY);
+        let mut finite = true;
+        for (i, v) in map.values.iter().enumerate() {
+            finite &= v.is_finite();
+            if *v > value {
+                (best, value) = (i, *v);
+            }
+        }
+        let (row, column) = (best / map.width.max(1), best % map.width.max(1));
+        let at = |cells: &Grid| {
+            let pixel = |y, x| self.upsample.at(cells, map.height, map.width, y, x);
+            self.gaussian.at(map.height, map.width, row, column, pixel)
+        };
+        let branch = if at(structural) >= at(logical) { Branch::Structural } else { Branch::Logical };
+        ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch }
+    }
+}
+
+impl AnomalyMap {
+    /// The map at another size, bilinear with half-pixel centres.
+    pub fn resized(&self, height: usize, width: usize) -> AnomalyMap {
+        AnomalyMap(Upsample::HalfPixel.resize(&self.0, height, width))
+    }
+}
+
+fn replicate_margin(grid: &mut Grid, margin: usize) -> Result<(), MapError> {
+    let (height, width) = (grid.height, grid.width);
+    if 2 * margin >= height || 2 * margin >= width {
+        return Err(MapError::Margin { margin, height, width });
+    }
+    if margin == 0 {
+        return Ok(());
+    }
+    for y in 0..height {
+        let inner_y = y.clamp(margin, height - 1 - margin);
+        for x in 0..width {
+            let inner_x = x.clamp(margin, width - 1 - margin);
+            if (inner_y, inner_x) != (y, x) {
+                grid.values[y * width + x] = grid.values[inner_y * width + inner_x];
+            }
+        }
+    }
+    Ok(())
+}

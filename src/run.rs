@@ -1,0 +1,1 @@
+//! The inspection loop: the only place that reads a clock and owns devices and threads.
