@@ -57,7 +57,7 @@ fn fill(scene: &mut Scene, part: Arc<dyn Part>, at: P, angle: f32, pocket: Mark,
     let mut floor = Decal::pressed(CARD, pocket.clone(), 0.0, 1.0);
     floor.tint = Some((Finish::metal([0.44, 0.445, 0.46], 0.5), 0.5));
     scene.decals.push(floor);
-    let mut dome = Decal::pressed(CARD, pocket, -3.4, 2.6);
+    let mut dome = Decal::pressed(CARD, pocket, -2.4, 4.4);
     dome.on = None;
     dome.clear = true;
     scene.decals.push(dome);

@@ -6,9 +6,9 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
 /// Electrons of a white pixel.
-const FULL_WELL: f32 = 9000.0;
+const FULL_WELL: f32 = 6000.0;
 /// Noise of a black pixel, electrons.
-const READ_NOISE: f32 = 14.0;
+const READ_NOISE: f32 = 16.0;
 /// Lens blur, scene units; at least a fixed share of a pixel for the sensor's own low pass.
 const BLUR: f32 = 0.085;
 const BLUR_PIXELS: f32 = 0.42;

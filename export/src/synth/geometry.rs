@@ -109,7 +109,7 @@ pub(super) fn gear(q: P, teeth: f32, root: f32, tip: f32) -> f32 {
         return r - 0.5 * (root + tip);
     }
     let phase = (q.y.atan2(q.x) / TAU * teeth).rem_euclid(1.0);
-    let tooth = smoothstep(0.13, 0.22, 0.5 - (phase - 0.5).abs());
+    let tooth = smoothstep(0.18, 0.28, 0.5 - (phase - 0.5).abs());
     (r - (root + (tip - root) * (1.0 - tooth))) * 0.75
 }
 

@@ -194,6 +194,9 @@ impl Part for Gear {
     fn outline(&self, q: P) -> f32 {
         gear(q, Self::TEETH, 10.0, 12.2).max(-Self::bore(q))
     }
+    fn silhouette(&self, q: P) -> f32 {
+        (q.length() - 11.3).max(-Self::bore(q))
+    }
     fn relief(&self, q: P) -> f32 {
         let r = q.length();
         let hub = 1.3 * smoothstep(5.6, 5.0, r);

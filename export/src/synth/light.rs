@@ -88,7 +88,7 @@ impl Light {
         let z = normal[2];
         let mirrored = [2.0 * z * normal[0], 2.0 * z * normal[1], 2.0 * z * z - 1.0];
         let graze = 1.0 - z.clamp(0.0, 1.0);
-        (0.08 + 0.55 * graze) * self.surroundings(mirrored, 0.15, 1.0, 1.0)
+        (0.11 + 0.55 * graze) * self.surroundings(mirrored, 0.15, 1.0, 1.0)
     }
 
     /// What a surface of this roughness mirrors from direction `r`.

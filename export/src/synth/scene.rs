@@ -18,6 +18,10 @@ pub(super) trait Part: Send + Sync {
     fn kind(&self) -> &'static str;
     /// Signed distance to the outline.
     fn outline(&self, q: P) -> f32;
+    /// Signed distance to the outline that its shadow has; may leave out what is too small to tell apart in it.
+    fn silhouette(&self, q: P) -> f32 {
+        self.outline(q)
+    }
     /// Height of the surface above the seat; also defined a little outside the outline.
     fn relief(&self, q: P) -> f32;
     /// The material at a point.
@@ -70,7 +74,15 @@ impl Item {
 
     /// Distance to the outline, what broke off left out.
     pub(super) fn distance(&self, q: P) -> f32 {
-        let whole = self.part.outline(self.pose.local(q));
+        self.without_cut(self.part.outline(self.pose.local(q)), q)
+    }
+
+    /// Distance to the silhouette, what broke off left out.
+    fn shadow(&self, q: P) -> f32 {
+        self.without_cut(self.part.silhouette(self.pose.local(q)), q)
+    }
+
+    fn without_cut(&self, whole: f32, q: P) -> f32 {
         self.cut.as_ref().map_or(whole, |cut| whole.max(-cut.distance(q)))
     }
 }
@@ -128,8 +140,9 @@ impl Mark {
             Shape::Slab(pose, half, corner) => slab(pose.local(q), *half, *corner),
             Shape::Path(points, half_width) => path(q, points, *half_width),
             Shape::Blob(r, lumps, seed) => {
-                let k = 1.5 / r;
-                d.length() - r * (1.0 + lumps * (0.7 * noise(d * k, *seed) + 0.3 * noise(d * (2.7 * k), seed ^ 9)))
+                let (length, seed) = (d.length(), *seed);
+                let way = d * (1.0 / length.max(1e-6));
+                length - r * (1.0 + lumps * (0.7 * noise(way * 1.6, seed) + 0.3 * noise(way * 4.5, seed ^ 9)))
             }
             Shape::Specks(discs) => discs.iter().map(|(c, r)| (q - *c).length() - r).fold(f32::MAX, f32::min),
         }
@@ -289,12 +302,12 @@ impl Scene {
             if !item.near(q, SHADOW_REACH) {
                 continue;
             }
-            let distance = item.distance(q);
+            let distance = item.shadow(q);
             open *= 1.0 - 0.42 * (-distance.max(0.0) / (0.5 + 0.35 * over)).exp();
             for t in [0.45, 0.95] {
                 let reach = over * t;
                 let soft = 0.25 + 0.30 * reach;
-                lit = lit.min(smoothstep(-soft, soft, item.distance(q + lean * reach)));
+                lit = lit.min(smoothstep(-soft, soft, item.shadow(q + lean * reach)));
             }
         }
         (open, lit)
