@@ -1,8 +1,21 @@
 //! What an inspection box and a microcontroller on the line share.
 //!
+//! [`wire`]: the messages on a serial line and their bytes (`WIRE.md` is the document).
+//!
 //! Everything here is sans-IO: inputs and the time go in, outputs and the next deadline come out.
+//!
+//! Invariants:
+//! * A part is rejected unless it was proven good: only [`Verdict::Accept`] opens the gate, and nothing here turns another
+//!   verdict, a missing one or damaged bytes into it.
+//! * No input panics, allocates or blocks.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod state;
+pub mod wire;
+
+pub use state::{ErrorCode, State};
 
 /// What became of a part. Everything but [`Verdict::Accept`] leaves the line through the reject gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
