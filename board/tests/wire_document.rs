@@ -1,6 +1,8 @@
 //! Every example in `WIRE.md`, both ways. The document's bytes were printed by Python 3.11: `zlib.crc32`, `struct.pack` and
 //! a COBS encoder that splits at zeros.
 
+#![expect(clippy::expect_used, reason = "helpers of tests may fail the test")]
+
 use mudenet_board::wire::{Decoder, Encoder, MAX_BYTES, Message, PartResult, Wire, WireError};
 use mudenet_board::{ErrorCode, State, Verdict};
 
