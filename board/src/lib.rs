@@ -1,6 +1,11 @@
 //! What an inspection box and a microcontroller on the line share.
 //!
-//! [`wire`]: the messages on a serial line and their bytes (`WIRE.md` is the document).
+//! | module | what it is |
+//! |---|---|
+//! | [`wire`] | the messages on a serial line and their bytes (`WIRE.md` is the document) |
+//! | [`machine`] | the box: trigger, result and recipe handshake with a controller |
+//! | [`gate`] | the reject gate: parts between camera and gate, and the pulses that sort them |
+//! | [`debounce`], [`heartbeat`] | one input line; the watch over a peer |
 //!
 //! Everything here is sans-IO: inputs and the time go in, outputs and the next deadline come out.
 //!
@@ -12,10 +17,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod debounce;
+pub mod gate;
+pub mod heartbeat;
+pub mod machine;
 mod state;
 pub mod wire;
 
 pub use state::{ErrorCode, State};
+
+/// A time of a monotonic clock, or a span of it, in microseconds.
+pub type Micros = u64;
+
+/// Milliseconds as [`Micros`].
+pub const fn millis(milliseconds: u64) -> Micros {
+    milliseconds.saturating_mul(1000)
+}
 
 /// What became of a part. Everything but [`Verdict::Accept`] leaves the line through the reject gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
