@@ -4,13 +4,16 @@
 //! every distinct score is a threshold, equal scores merge into one point.
 
 mod area;
+pub mod dataset;
 mod image;
+mod maps;
 mod regions;
 mod runs;
 mod sweep;
 
 pub use area::Point;
 pub use image::{ImageFigures, Labelled, image_figures};
+pub use maps::{find_map, read_map};
 pub use regions::components;
 pub use sweep::{Defect, PRO_LIMIT, PixelFigures, PixelSweep, SPRO_LIMITS, Truth};
 
