@@ -5,6 +5,7 @@
 
 mod area;
 pub mod dataset;
+mod evaluation;
 mod image;
 mod maps;
 mod regions;
@@ -12,6 +13,7 @@ mod runs;
 mod sweep;
 
 pub use area::Point;
+pub use evaluation::{Evaluation, EvaluationError, Evaluator, Figures, TypeFigures};
 pub use image::{ImageFigures, Labelled, image_figures};
 pub use maps::{find_map, read_map};
 pub use regions::components;

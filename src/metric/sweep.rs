@@ -100,7 +100,7 @@ impl PixelSweep {
         if kind >= self.kinds {
             return Err(MetricError::Kind { kind, kinds: self.kinds });
         }
-        if width == 0 || scores.len() % width != 0 {
+        if width == 0 || !scores.len().is_multiple_of(width) {
             return Err(MetricError::Size { expected: scores.len(), got: width });
         }
         if scores.iter().any(|s| !s.is_finite()) {

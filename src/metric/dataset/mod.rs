@@ -169,8 +169,10 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The types of a `test` folder, `good` first, and their pictures.
-fn test_types(root: &Path) -> Result<(Vec<String>, Vec<(usize, PathBuf)>), DataSetError> {
+/// The types of a `test` folder, `good` first, and their pictures, each with the index of its type.
+type TestTypes = (Vec<String>, Vec<(usize, PathBuf)>);
+
+fn test_types(root: &Path) -> Result<TestTypes, DataSetError> {
     let test = root.join("test");
     let mut types: Vec<String> = folders(&test)?.iter().map(|p| file_name(p)).collect();
     types.retain(|t| t != "good");
