@@ -18,8 +18,7 @@ fn features_equal_the_golden_ones() {
     let Some(folder) = folder() else { panic!("no backbone") };
     let golden: std::collections::HashMap<String, Tensor> =
         Tensor::read_safetensors(folder.join("golden-features.safetensors")).unwrap().into_iter().collect();
-    let backbone =
-        ResNet50V2::load(&folder.join("resnet50v2-imagenet-stages1-3.safetensors"), Device::Cpu).unwrap();
+    let backbone = ResNet50V2::load(&folder.join("resnet50v2-imagenet-stages1-3.safetensors"), Device::Cpu).unwrap();
     let features = tch::no_grad(|| backbone.features(&golden["input"].unsqueeze(0)));
     for (stage, feature) in (1..).zip(&features) {
         let first8 = feature.get(0).narrow(0, 0, 8);
