@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod evaluate;
 mod inspect;
 
 use clap::{Parser, Subcommand};
@@ -23,12 +24,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Inspect(inspect::Args),
+    Evaluate(evaluate::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));

@@ -13,7 +13,9 @@ use tch::Device;
 
 /// Distil a teacher from an ImageNet backbone on images of good parts
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  mudenet-export distill --backbone resnet50v2.safetensors --data bottle --width half \\\n    --flip hv --minutes 10 -o runs/teacher")]
+#[command(
+    after_help = "Example:\n  mudenet-export distill --backbone resnet50v2.safetensors --data bottle --width half \\\n    --flip hv --minutes 10 -o runs/teacher"
+)]
 pub(super) struct Args {
     /// ResNet-50 v2 weights in Gluon names (safetensors)
     #[arg(long)]

@@ -12,7 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Parser)]
-#[command(name = "mudenet-export", version, about = "Learns a product from images of good parts and freezes it into one ONNX file")]
+#[command(
+    name = "mudenet-export",
+    version,
+    about = "Learns a product from images of good parts and freezes it into one ONNX file"
+)]
 struct Program {
     #[command(subcommand)]
     command: Subcommands,

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 /// Train students and autoencoder on images of good parts
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  mudenet-export train --teacher runs/teacher --data bottle --flip hv --rotate 10 --jitter 0.1 \\\n    --minutes 40 -o runs/bottle")]
+#[command(
+    after_help = "Example:\n  mudenet-export train --teacher runs/teacher --data bottle --flip hv --rotate 10 --jitter 0.1 \\\n    --minutes 40 -o runs/bottle"
+)]
 pub(super) struct Args {
     /// Folder that `mudenet-export distill` wrote
     #[arg(long)]

@@ -56,11 +56,8 @@ impl GraphWriter {
         let [outputs, _, kernel, _] = weights.shape;
         let side = |n: i64| (n + 2 * at.padding - kernel) / at.stride + 1;
         let shape = [1, outputs, side(x.shape[2]), side(x.shape[3])];
-        let attributes = vec![
-            ints("kernel_shape", &[kernel; 2]),
-            ints("pads", &[at.padding; 4]),
-            ints("strides", &[at.stride; 2]),
-        ];
+        let attributes =
+            vec![ints("kernel_shape", &[kernel; 2]), ints("pads", &[at.padding; 4]), ints("strides", &[at.stride; 2])];
         let inputs = self.weights(name, x, weights);
         self.node("Conv", name, inputs, attributes, shape)
     }

@@ -8,7 +8,7 @@ use crate::checkpoint::ModelRun;
 use crate::train::Networks;
 use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity};
 use mudenet_edge::capture::{CaptureError, Frame, decode};
-use mudenet_edge::decide::{Threshold, ThresholdMethod, provisional};
+use mudenet_edge::decide::{Threshold, provisional};
 use mudenet_edge::infer::{InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
 use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample};
@@ -95,14 +95,10 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(options.sigma.unwrap_or(size as f32 / 64.0)),
         },
-        threshold: Threshold { value: 0.0, method: ThresholdMethod::Manual, good_parts: 0 },
+        threshold: Threshold::manual(0.0),
         assumptions: assumptions(run),
         training: training(run),
-        parity: Parity {
-            images: 0,
-            tract: RuntimeParity { structural: 0.0, logical: 0.0 },
-            good_scores: vec![],
-        },
+        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
     };
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let mut scorer = TractScorer::new(&unscored)?;
@@ -122,7 +118,7 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
     }
     meta.parity.good_scores.sort_by(f32::total_cmp);
     meta.threshold = match options.threshold {
-        Some(value) => Threshold { value, method: ThresholdMethod::Manual, good_parts: 0 },
+        Some(value) => Threshold::manual(value),
         None => provisional(&meta.parity.good_scores).ok_or(FreezeError::NoImages)?,
     };
     Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)

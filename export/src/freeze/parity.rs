@@ -54,10 +54,9 @@ pub(super) fn check(
     report: &mut Parity,
 ) -> Result<(), FreezeError> {
     let tract = &mut report.tract;
-    for (branch, output, largest) in [
-        (Branch::Structural, "structural", &mut tract.structural),
-        (Branch::Logical, "logical", &mut tract.logical),
-    ] {
+    for (branch, output, largest) in
+        [(Branch::Structural, "structural", &mut tract.structural), (Branch::Logical, "logical", &mut tract.logical)]
+    {
         let error = relative_error(scores.branch(branch), expected.branch(branch));
         // NaN compares as neither larger nor smaller, and must not pass.
         if !(error <= PARITY_LIMIT) {

@@ -52,12 +52,7 @@ impl LossTerms {
 }
 
 /// The three terms from the embedding maps of the four networks; the autoencoder takes no gradient from L2.
-pub fn joint_loss(
-    teacher: &[Tensor],
-    structural: &[Tensor],
-    autoencoder: &[Tensor],
-    logical: &[Tensor],
-) -> LossTerms {
+pub fn joint_loss(teacher: &[Tensor], structural: &[Tensor], autoencoder: &[Tensor], logical: &[Tensor]) -> LossTerms {
     let target: Vec<Tensor> = autoencoder.iter().map(Tensor::detach).collect();
     LossTerms {
         structural: level_loss(teacher, structural),

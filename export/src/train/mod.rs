@@ -102,8 +102,7 @@ pub fn train(
     let networks = Networks::with_teacher(teacher, &teacher_run, Device::Cpu)?;
     let (training, held_back) = data::split(data::good_images(data)?, settings.seed);
     let images = Images::read(&training, teacher_run.architecture.size)?;
-    let mut adam =
-        Adam::new(&[&networks.structural.vars, &networks.autoencoder.vars, &networks.logical.vars]);
+    let mut adam = Adam::new(&[&networks.structural.vars, &networks.autoencoder.vars, &networks.logical.vars]);
     let mode = Mode { train: true, kind: settings.precision.kind() };
     let mut losses = Losses::default();
     let steps = run_epochs(&images, settings, stop, |step, batch, rate, fraction| {
