@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// training, evaluation and the demo where no real images are at hand.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Example:\n  mudenet-export synth --product tray --size 256 -o data/tray")]
-pub struct SynthArgs {
+pub(super) struct SynthArgs {
     /// What is on the pictures.
     #[arg(long, value_enum, default_value_t = Product::Tray)]
     pub product: Product,
@@ -41,7 +41,7 @@ pub struct SynthArgs {
 ///
 /// # Errors
 /// One sentence naming the folder or file that could not be written.
-pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &SynthArgs) -> anyhow::Result<()> {
     let plan = Plan {
         product: args.product,
         seed: args.seed,
