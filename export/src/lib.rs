@@ -7,5 +7,6 @@ pub mod data;
 pub mod distill;
 pub mod freeze;
 pub mod model;
+pub mod random;
 pub mod synth;
 pub mod train;

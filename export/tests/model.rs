@@ -1,8 +1,7 @@
 //! Shapes, counts and names of the networks.
 
-mod common;
-
 use mudenet_export::model::{Architecture, Mode, autoencoder, descriptor};
+use mudenet_export::random;
 use tch::{Device, Kind, Tensor};
 
 fn shapes(maps: &[Tensor]) -> Vec<Vec<i64>> {
@@ -76,7 +75,7 @@ fn tensors_carry_the_names_of_the_reference() {
 fn the_networks_have_the_receptive_fields_of_the_paper() {
     // A change of one input pixel reaches exactly the cells whose receptive field holds it.
     let architecture = Architecture::new(8, 128).unwrap();
-    let networks = common::networks(&architecture, 5);
+    let networks = random::networks(&architecture, 5);
     let _no_grad = tch::no_grad_guard();
     let image = Tensor::zeros([1, 3, 128, 128], (Kind::Float, Device::Cpu));
     let changed = image.copy();

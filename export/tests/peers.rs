@@ -8,6 +8,7 @@ use mudenet_edge::map::Branch;
 use mudenet_edge::preprocess::ModelInput;
 use mudenet_export::freeze::{PARITY_LIMIT, to_onnx, torch_scores};
 use mudenet_export::model::Architecture;
+use mudenet_export::random;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
@@ -18,7 +19,7 @@ fn tensor(scores: &LevelScores, branch: Branch) -> Tensor {
 
 fn agree(width: i64, size: i64) {
     let architecture = Architecture::new(width, size).unwrap();
-    let networks = common::networks(&architecture, width + size);
+    let networks = random::networks(&architecture, (width + size) as u64);
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let bundle = Bundle::assemble(to_onnx(&networks, &architecture).unwrap(), &common::meta(size as usize)).unwrap();

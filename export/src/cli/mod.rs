@@ -2,6 +2,7 @@
 
 mod distill;
 mod freeze;
+mod random;
 mod synth;
 mod train;
 
@@ -27,6 +28,7 @@ enum Subcommands {
     Distill(distill::Args),
     Train(train::Args),
     Freeze(freeze::Args),
+    Random(random::Args),
     Synth(synth::SynthArgs),
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn main() -> ExitCode {
         Subcommands::Distill(args) => distill::run(args),
         Subcommands::Train(args) => train::run(args),
         Subcommands::Freeze(args) => freeze::run(args),
+        Subcommands::Random(args) => random::run(args),
         Subcommands::Synth(args) => synth::run(args),
     });
     match outcome {

@@ -84,22 +84,16 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
     let frames: Vec<(&PathBuf, Frame)> =
         run.held_back.iter().map(|path| Ok((path, decode(path)?))).collect::<Result<_, CaptureError>>()?;
 
-    let unranged = vec![Range { min: 0.0, max: 1.0 }; crate::model::LEVELS];
-    let mut meta = Meta {
-        preprocess: Preprocess::imagenet(size),
-        scoring: Scoring {
-            ranges: Ranges { structural: unranged.clone(), logical: unranged },
-            epsilon: 1e-8,
-            clamp: options.clamp,
-            margin: options.margin.unwrap_or(size / 64),
-            upsample: Upsample::HalfPixel,
-            gaussian: Gaussian::new(options.sigma.unwrap_or(size as f32 / 64.0)),
-        },
-        threshold: Threshold::manual(0.0),
-        assumptions: assumptions(run),
-        training: training(run),
-        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
-    };
+    let mut meta = unranged_meta(size);
+    meta.scoring.clamp = options.clamp;
+    if let Some(margin) = options.margin {
+        meta.scoring.margin = margin;
+    }
+    if let Some(sigma) = options.sigma {
+        meta.scoring.gaussian = Gaussian::new(sigma);
+    }
+    meta.assumptions = assumptions(run);
+    meta.training = training(run);
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let mut scorer = TractScorer::new(&unscored)?;
     let mut observer = RangeObserver::new(meta.scoring.margin);
@@ -122,6 +116,26 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
         None => provisional(&meta.parity.good_scores).ok_or(FreezeError::NoImages)?,
     };
     Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)
+}
+
+/// The defaults at `size` pixels a side, with ranges 0–1 and a threshold of 0.
+pub(crate) fn unranged_meta(size: usize) -> Meta {
+    let unranged = vec![Range { min: 0.0, max: 1.0 }; crate::model::LEVELS];
+    Meta {
+        preprocess: Preprocess::imagenet(size),
+        scoring: Scoring {
+            ranges: Ranges { structural: unranged.clone(), logical: unranged },
+            epsilon: 1e-8,
+            clamp: false,
+            margin: size / 64,
+            upsample: Upsample::HalfPixel,
+            gaussian: Gaussian::new(size as f32 / 64.0),
+        },
+        threshold: Threshold::manual(0.0),
+        assumptions: BTreeMap::new(),
+        training: BTreeMap::new(),
+        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
+    }
 }
 
 /// The choice made for each assumption that a model can differ in.

@@ -2,49 +2,23 @@
 #![allow(dead_code)]
 
 use mudenet_edge::bundle::{Meta, Parity, RuntimeParity};
-use mudenet_edge::decide::{Threshold, ThresholdMethod};
+use mudenet_edge::decide::Threshold;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
 use mudenet_edge::preprocess::Preprocess;
 use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::Augmentation;
-use mudenet_export::model::{Architecture, LEVELS, Network, autoencoder, descriptor};
-use mudenet_export::train::{Budget, Networks, Precision};
+use mudenet_export::model::{Architecture, LEVELS};
+use mudenet_export::random;
+use mudenet_export::train::{Budget, Precision};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// Held by every test that draws from libtorch's generator, which is one for the whole process.
 pub fn generator() -> MutexGuard<'static, ()> {
     static GENERATOR: Mutex<()> = Mutex::new(());
     GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Four networks with seeded weights and batch-norm statistics that are not the identity.
-pub fn networks(architecture: &Architecture, seed: i64) -> Networks {
-    tch::manual_seed(seed);
-    let networks = Networks {
-        teacher: descriptor(architecture, Device::Cpu),
-        structural: descriptor(architecture, Device::Cpu),
-        autoencoder: autoencoder(architecture, Device::Cpu),
-        logical: descriptor(architecture, Device::Cpu),
-    };
-    for network in [&networks.teacher, &networks.structural, &networks.logical] {
-        unsettle(network);
-    }
-    networks
-}
-
-fn unsettle<N>(network: &Network<N>) {
-    tch::no_grad(|| {
-        for (name, mut tensor) in network.vars.variables() {
-            if name.ends_with("running_mean") {
-                let _ = tensor.uniform_(-0.3, 0.3);
-            } else if name.ends_with("running_var") || (name.contains("bn") && name.ends_with("weight")) {
-                let _ = tensor.uniform_(0.5, 1.5);
-            }
-        }
-    });
 }
 
 /// Metadata that fits any graph of the exporter at `size`.
@@ -60,7 +34,7 @@ pub fn meta(size: usize) -> Meta {
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
         },
-        threshold: Threshold { value: 1.0, method: ThresholdMethod::Manual, good_parts: 0 },
+        threshold: Threshold::manual(1.0),
         assumptions: [].into(),
         training: [].into(),
         parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
@@ -93,7 +67,7 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
         steps: 0,
         loss: 0.0,
     };
-    run.write(&folder, &networks(architecture, 11).teacher).unwrap();
+    run.write(&folder, &random::networks(architecture, 11).teacher).unwrap();
     folder
 }
 
