@@ -25,6 +25,7 @@ pub mod guard;
 pub mod infer;
 pub mod inspector;
 pub mod map;
+pub mod metric;
 pub mod preprocess;
 pub mod record;
 pub mod run;

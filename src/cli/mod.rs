@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod evaluate;
 mod inputs;
 mod inspect;
 mod outputs;
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Inspect(inspect::Args),
+    Evaluate(evaluate::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -34,6 +36,7 @@ pub(crate) fn main() -> ExitCode {
     mudenet_edge::guard::silence_guarded_panics();
     let result = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
