@@ -32,7 +32,7 @@ impl Heat {
         }
         let over = (ratio.max(1.0).log2() / HOTTEST.log2()).min(1.0);
         let rise = ((ratio - COLD) / (1.0 - COLD)).min(1.0);
-        let opacity = 0.45 * rise * rise * (3.0 - 2.0 * rise) + 0.3 * over;
+        let opacity = 0.35 * rise * rise * (3.0 - 2.0 * rise) + 0.2 * over;
         (colour(position(ratio)), opacity)
     }
 }
@@ -89,7 +89,7 @@ mod tests {
     fn a_threshold_below_zero_is_still_the_middle() {
         for threshold in [0.0, -3.0] {
             let heat = Heat::new(threshold);
-            assert!(heat.of(threshold - 0.6).1 == 0.0 && heat.of(threshold + 0.1).1 > 0.4);
+            assert!(heat.of(threshold - 0.6).1 == 0.0 && heat.of(threshold + 0.1).1 > 0.3);
         }
     }
 }
