@@ -87,10 +87,10 @@ fn a_huge_picture_is_refused_by_its_header() {
     });
     let tiff = huge(ImageFormat::Tiff, &|bytes| {
         let directory = u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize;
-        // Entries of 12 bytes after their number; the tags 256 and 257 are width and height.
+        // Entries of 12 bytes after their number; the tags 256, 257 and 278 are width, height and rows of a strip.
         let entries = u16::from_le_bytes(bytes[directory..directory + 2].try_into().unwrap()) as usize;
         for entry in (0..entries).map(|i| directory + 2 + 12 * i) {
-            if matches!(u16::from_le_bytes(bytes[entry..entry + 2].try_into().unwrap()), 256 | 257) {
+            if matches!(u16::from_le_bytes(bytes[entry..entry + 2].try_into().unwrap()), 256 | 257 | 278) {
                 bytes[entry + 8..entry + 12].copy_from_slice(&side.to_le_bytes());
             }
         }

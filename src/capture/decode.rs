@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -105,7 +106,10 @@ fn decode_jpeg(mut stream: impl Read) -> Result<Frame, Failure> {
     if bytes.len() as u64 > limit {
         return Err(Failure::Size(format!("the file is longer than {limit} bytes")));
     }
-    let fail = |e: zune_jpeg::errors::DecodeErrors| Failure::Content(e.to_string());
+    let fail = |error: DecodeErrors| match error {
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => Failure::Content("it ends early".into()),
+        other => Failure::Content(other.to_string().trim().to_owned()),
+    };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))

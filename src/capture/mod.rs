@@ -6,12 +6,16 @@
 mod decode;
 mod fault;
 mod folder;
+#[cfg(feature = "v4l2")]
+mod v4l2;
 
 pub use decode::{decode, decode_bytes};
 pub use fault::{FaultRates, FaultyCamera};
 pub use folder::{FolderCamera, Replay, pictures_below};
 use std::path::PathBuf;
 use std::time::Duration;
+#[cfg(feature = "v4l2")]
+pub use v4l2::{PixelFormat, V4l2Camera, V4l2Settings};
 
 /// A source of pictures that are taken one trigger at a time.
 pub trait Camera: Send {

@@ -54,7 +54,8 @@ fn furniture(picture: &mut RgbImage, inspection: &Inspection, threshold: f32) {
     let (width, height) = picture.dimensions();
     let font = Font::for_side(width.min(height));
     let word = verdict_word(inspection.verdict).to_uppercase();
-    let numbers = format!("{} / {}", short(inspection.score.value), short(threshold));
+    let sign = if inspection.score.value > threshold { ">" } else { "<=" };
+    let numbers = format!("{} {sign} {}", short(inspection.score.value), short(threshold));
     let pad = font.height() / 3;
     let box_height = font.height() + pad;
     if height < 4 * box_height || width < font.width(word.len()) + 4 * pad {

@@ -1,5 +1,5 @@
 //! A model small enough to compute by hand, and the program run on it.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use image::{Rgb, RgbImage};
