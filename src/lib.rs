@@ -24,6 +24,7 @@ pub mod decide;
 pub mod infer;
 pub mod inspector;
 pub mod map;
+pub mod metric;
 pub mod preprocess;
 pub mod record;
 pub mod run;
