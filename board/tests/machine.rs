@@ -229,6 +229,9 @@ fn a_bad_recipe_keeps_the_old_one_and_waits_for_a_reset() {
         assert_eq!((line.lines().ready, line.lines().error), (false, true));
         line.feed(millis(30_020), Input::RecipeLoaded { number: 7, ok: true });
         assert_eq!(line.machine.recipe(), Some(3), "too late");
+        line.feed(millis(30_021), Input::RecipeStrobe { level: false, number: 7 });
+        let asked = line.feed(millis(30_022), Input::RecipeStrobe { level: true, number: 4 });
+        assert_eq!(asked, [Event::Recipe { number: 4, loaded: false }], "not before a reset");
         line.feed(millis(30_030), Input::Reset);
         assert_eq!((line.lines().ready, line.lines().error), (true, false));
     }
