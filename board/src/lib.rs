@@ -5,7 +5,7 @@
 //! | [`wire`] | the messages on a serial line and their bytes (`WIRE.md` is the document) |
 //! | [`machine`] | the box: trigger, result and recipe handshake with a controller |
 //! | [`gate`] | the reject gate: parts between camera and gate, and the pulses that sort them |
-//! | [`debounce`], [`heartbeat`] | one input line; the watch over a peer |
+//! | [`debounce`], [`heartbeat`], [`confirm`] | one input line; the watches over a peer and over the reject way |
 //!
 //! Everything here is sans-IO: inputs and the time go in, outputs and the next deadline come out.
 //!
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod confirm;
 pub mod debounce;
 pub mod gate;
 pub mod heartbeat;

@@ -14,6 +14,7 @@ pub struct SimulatedLine {
     capacity: usize,
     to_controller: Vec<u8>,
     to_box: VecDeque<Result<Message, SignalError>>,
+    dropped: u64,
 }
 
 impl SimulatedLine {
@@ -25,6 +26,7 @@ impl SimulatedLine {
             capacity,
             to_controller: Vec::new(),
             to_box: VecDeque::new(),
+            dropped: 0,
         }
     }
 
@@ -33,7 +35,7 @@ impl SimulatedLine {
         std::mem::take(&mut self.to_controller)
     }
 
-    /// Bytes from the controller. Messages beyond `capacity` of them, unfetched, are lost.
+    /// Bytes from the controller. Messages beyond `capacity` of them, unfetched, are dropped and reported.
     pub fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             let event = match self.decoder.push(*byte) {
@@ -43,6 +45,8 @@ impl SimulatedLine {
             };
             if self.to_box.len() < self.capacity {
                 self.to_box.push_back(event);
+            } else {
+                self.dropped += 1;
             }
         }
     }
@@ -59,7 +63,10 @@ impl Signal for SimulatedLine {
     }
 
     fn receive(&mut self) -> Option<Result<Message, SignalError>> {
-        self.to_box.pop_front()
+        self.to_box.pop_front().or_else(|| {
+            let count = std::mem::take(&mut self.dropped);
+            (count > 0).then(|| Err(SignalError::EventsDropped { device: DEVICE.to_owned(), count }))
+        })
     }
 }
 
@@ -94,5 +101,15 @@ mod tests {
         line.send(&Message::Alive { beat: 10 }).unwrap();
         assert!(matches!(line.send(&Message::Alive { beat: 11 }), Err(SignalError::Overflow { capacity: 10, .. })));
         assert_eq!(line.take(), b"P,10\r\n");
+    }
+
+    #[test]
+    fn commands_nobody_fetches_are_dropped_and_counted() {
+        let mut line = SimulatedLine::new(Wire::Ascii, 2);
+        line.write(b"A,1\r\nA,2\r\nA,3\r\nA,4\r\n");
+        assert_eq!(line.receive().unwrap().unwrap(), Message::Ack { part: 1 });
+        assert_eq!(line.receive().unwrap().unwrap(), Message::Ack { part: 2 });
+        assert!(matches!(line.receive(), Some(Err(SignalError::EventsDropped { count: 2, .. }))));
+        assert!(line.receive().is_none());
     }
 }

@@ -227,7 +227,10 @@ impl<const N: usize> Gate<N> {
 
     fn take_due(&mut self, here: i64, wanted: impl Fn(Fate) -> bool) -> Option<Entry> {
         let index = self.entries.iter().position(|entry| entry.due <= here && wanted(entry.fate))?;
-        (index < self.entries.len()).then(|| self.entries.remove(index))
+        let taken = self.entries.get(index).copied();
+        let mut others = 0..self.entries.len();
+        self.entries.retain(|_| others.next() != Some(index));
+        taken
     }
 
     fn open_for(&mut self, entry: &Entry) -> Outcome {

@@ -260,7 +260,9 @@ impl Machine {
         if !level {
             self.recipe_ack = false;
         }
-        if rising && self.mode != Mode::Error {
+        if rising && self.mode == Mode::Error {
+            emit(Event::Recipe { number, loaded: false });
+        } else if rising {
             self.change = Some(RecipeChange::Loading { number, since: self.now });
             emit(Event::LoadRecipe { number });
         }

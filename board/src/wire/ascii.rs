@@ -69,10 +69,16 @@ fn checked_body(text: &str) -> Result<&str, WireError> {
 }
 
 fn parse(body: &str) -> Option<Message> {
-    let mut fields = body.split(',');
-    let kind = fields.next()?;
-    let mut next = || fields.next();
-    let message = match kind {
+    let mut rest = Some(body);
+    let mut next = || {
+        let (field, after) = match rest?.split_once(',') {
+            Some((field, after)) => (field, Some(after)),
+            None => (rest?, None),
+        };
+        rest = after;
+        Some(field)
+    };
+    let message = match next()? {
         "R" => {
             let part = next()?.parse().ok()?;
             let verdict = verdict_from_name(next()?)?;
