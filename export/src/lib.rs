@@ -1,5 +1,11 @@
 //! Training of MuDeNet on images of good parts, and the freezer that writes the bundle.
 #![forbid(unsafe_code)]
 
-pub mod cli;
+pub mod backbone;
+pub mod checkpoint;
+pub mod data;
+pub mod distill;
+pub mod freeze;
+pub mod model;
 pub mod synth;
+pub mod train;

@@ -1,25 +1,10 @@
 //! The `mudenet-export` program.
+#![forbid(unsafe_code)]
 
-use clap::Parser;
-use mudenet_export::cli::synth;
+mod cli;
+
 use std::process::ExitCode;
 
-/// Trains MuDeNet on images of good parts and freezes it into one ONNX bundle.
-#[derive(Parser)]
-#[command(version)]
-enum Command {
-    Synth(synth::SynthArgs),
-}
-
 fn main() -> ExitCode {
-    let outcome = match Command::parse() {
-        Command::Synth(args) => synth::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    cli::main()
 }

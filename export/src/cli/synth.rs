@@ -1,7 +1,7 @@
 //! `mudenet-export synth`: makes a data set.
 
-use crate::synth::{MAX_SIZE, MIN_SIZE, Plan, Product, dataset};
 use indicatif::{ProgressBar, ProgressStyle};
+use mudenet_export::synth::{MAX_SIZE, MIN_SIZE, Plan, Product, dataset};
 use std::path::PathBuf;
 
 /// Make a data set of product images in LOCO layout: good ones, defective ones and exact masks.
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// training, evaluation and the demo where no real images are at hand.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Example:\n  mudenet-export synth --product tray --size 256 -o data/tray")]
-pub struct SynthArgs {
+pub(super) struct SynthArgs {
     /// What is on the pictures.
     #[arg(long, value_enum, default_value_t = Product::Tray)]
     pub product: Product,
@@ -41,7 +41,7 @@ pub struct SynthArgs {
 ///
 /// # Errors
 /// One sentence naming the folder or file that could not be written.
-pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &SynthArgs) -> anyhow::Result<()> {
     let plan = Plan {
         product: args.product,
         seed: args.seed,
