@@ -32,9 +32,11 @@ pub(super) fn blister(setup: &Setup, rng: &mut ChaCha8Rng) -> Scene {
             scene.vacant.push(p(x, y));
         }
     }
-    let mut print = Decal::pressed(CARD, Mark::specks(dots("LOT 2417  EXP 09.28", p(-33.0, -36.2), 0.62)), 0.0, 1.0);
-    print.tint = Some((Finish::matt([0.03, 0.03, 0.05], 0.7), 0.08));
-    scene.decals.push(print);
+    for character in dots("LOT 2417  EXP 09.28", p(-33.0, -36.2), 0.62) {
+        let mut print = Decal::pressed(CARD, Mark::specks(character), 0.0, 1.0);
+        print.tint = Some((Finish::matt([0.03, 0.03, 0.05], 0.7), 0.08));
+        scene.decals.push(print);
+    }
 
     for y in ROWS {
         for x in COLUMNS {

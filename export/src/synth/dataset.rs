@@ -31,7 +31,7 @@ pub enum SynthError {
     #[error("size {0} is not between {MIN_SIZE} and {MAX_SIZE}")]
     Size(u32),
     /// The folder holds something already.
-    #[error("{}: is not an empty folder; name one that does not exist yet", .0.display())]
+    #[error("{}: is not an empty folder; name one that is, or that does not exist yet", .0.display())]
     Occupied(PathBuf),
     /// A file or folder cannot be written.
     #[error("{}: cannot be written: {reason}", path.display())]
@@ -63,7 +63,8 @@ impl Plan {
     }
 }
 
-/// Writes the data set into folder `out`, which must be empty or not exist; it appears only once it is complete.
+/// Writes the data set into folder `out`, which must be empty or not exist. Pictures are gathered in a hidden folder
+/// inside it and moved to their places once all are written; after an error nothing is left.
 /// `done` is called after each picture, from several threads.
 ///
 /// # Errors
@@ -72,26 +73,30 @@ pub fn write(plan: &Plan, out: &Path, done: &(dyn Fn() + Sync)) -> Result<(), Sy
     if !(MIN_SIZE..=MAX_SIZE).contains(&plan.size) {
         return Err(SynthError::Size(plan.size));
     }
-    let empty = || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if out.symlink_metadata().is_ok() && !empty() {
+    let existed = out.symlink_metadata().is_ok();
+    if existed && !out.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
         return Err(SynthError::Occupied(out.to_owned()));
     }
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = out.with_file_name(name);
-    if part.symlink_metadata().is_ok() {
-        return Err(SynthError::Occupied(part));
-    }
-    let written = fill(plan, &part, done).and_then(|()| {
-        // An empty folder in the way is replaced; not every system does that by renaming.
-        let _ = std::fs::remove_dir(out);
-        std::fs::rename(&part, out).map_err(|e| failed(out, e))
-    });
+    let part = out.join(".part");
+    let written = fill(plan, &part, done).and_then(|()| settle(&part, out));
     if written.is_err() {
         // What is half written is of no use; that it may not be removable either changes nothing.
         let _ = std::fs::remove_dir_all(&part);
+        if !existed {
+            let _ = std::fs::remove_dir(out);
+        }
     }
     written
+}
+
+/// Moves what is in folder `part` into `out`.
+fn settle(part: &Path, out: &Path) -> Result<(), SynthError> {
+    for entry in part.read_dir().map_err(|e| failed(part, e))? {
+        let entry = entry.map_err(|e| failed(part, e))?;
+        let place = out.join(entry.file_name());
+        std::fs::rename(entry.path(), &place).map_err(|e| failed(&place, e))?;
+    }
+    std::fs::remove_dir(part).map_err(|e| failed(part, e))
 }
 
 fn fill(plan: &Plan, root: &Path, done: &(dyn Fn() + Sync)) -> Result<(), SynthError> {

@@ -2,21 +2,16 @@
 
 use super::geometry::{P, p};
 
-/// Centres and radii of the dots of `text`, its upper left dot at `at`, dots `pitch` apart. A character is five dots
-/// wide and seven high; one that the coder lacks leaves a gap.
-pub(super) fn dots(text: &str, at: P, pitch: f32) -> Vec<(P, f32)> {
-    let mut out = Vec::new();
-    for (n, character) in text.chars().enumerate() {
-        for (row, bits) in glyph(character).iter().enumerate() {
-            for column in 0..5 {
-                if bits >> (4 - column) & 1 == 1 {
-                    let offset = p((n * 6 + column) as f32, row as f32) * pitch;
-                    out.push((at + offset, 0.56 * pitch));
-                }
-            }
-        }
-    }
-    out
+/// Centres and radii of the dots of each character of `text`, its upper left dot at `at`, dots `pitch` apart. A
+/// character is five dots wide and seven high; one that the coder lacks leaves a gap.
+pub(super) fn dots(text: &str, at: P, pitch: f32) -> Vec<Vec<(P, f32)>> {
+    let dot = |n: usize, row: usize, column: usize| (at + p((n * 6 + column) as f32, row as f32) * pitch, 0.56 * pitch);
+    let print = |(n, character)| {
+        let inked = |&(row, column): &(usize, usize)| glyph(character)[row] >> (4 - column) & 1 == 1;
+        let places = (0..7).flat_map(|row| (0..5).map(move |column| (row, column)));
+        places.filter(inked).map(|(row, column)| dot(n, row, column)).collect::<Vec<_>>()
+    };
+    text.chars().enumerate().map(print).filter(|dots| !dots.is_empty()).collect()
 }
 
 fn glyph(character: char) -> [u8; 7] {

@@ -76,6 +76,11 @@ impl Pose {
         let d = q - self.at;
         p(self.cos * d.x + self.sin * d.y, self.cos * d.y - self.sin * d.x)
     }
+
+    /// A point of the body in the scene.
+    pub(super) fn scene(&self, q: P) -> P {
+        p(self.cos * q.x - self.sin * q.y, self.sin * q.x + self.cos * q.y) + self.at
+    }
 }
 
 /// Distance to a rectangle of half size `half` with corners rounded by `corner`.
@@ -122,7 +127,7 @@ pub(super) fn smoothstep(a: f32, b: f32, x: f32) -> f32 {
 /// A rounded edge: 0 at the outline (`distance` 0), 1 from `width` inside on; a quarter circle between.
 pub(super) fn shoulder(distance: f32, width: f32) -> f32 {
     let t = (1.0 + distance / width).clamp(0.0, 1.0);
-    (1.0 - t * t).sqrt()
+    if t == 0.0 { 1.0 } else { (1.0 - t * t).sqrt() }
 }
 
 /// Value noise, −1 to 1, features about one unit in size.
@@ -163,3 +168,7 @@ fn lattice(x: i32, y: i32, seed: u32) -> f32 {
     h ^= h >> 16;
     (h >> 8) as f32 * (2.0 / 16_777_216.0) - 1.0
 }
+
+#[cfg(test)]
+#[path = "geometry_tests.rs"]
+mod tests;

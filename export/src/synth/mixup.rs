@@ -23,7 +23,7 @@ pub(super) fn mix_up(good: &Scene, defect: Defect, rng: &mut ChaCha8Rng) -> Opti
         }
         Defect::ExtraPart => {
             let n = pick(good, |i| i.loose && i.part.reach() < SMALL, rng)?;
-            let at = jitter(*good.vacant.get(rng.random_range(0..good.vacant.len().max(1)))?, 0.8, rng);
+            let at = jitter(*good.vacant.get(rng.random_range(0..good.vacant.len().max(1)))?, 0.4, rng);
             let base = good.items[1].top();
             let mut extra = good.items[n].clone();
             extra.pose = Pose::new(at, rng.random_range(0.0..TAU));

@@ -31,13 +31,17 @@ mod pills;
 mod render;
 mod scene;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod tray;
 
+use camera::{Camera, tone};
 pub use dataset::{Plan, SynthError};
 pub use defect::{Defect, DefectEntry};
 use image::{GrayImage, Luma, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use render::{Exposure, render, render_within, window};
 use scene::Scene;
 use std::f32::consts::TAU;
 
@@ -118,7 +122,7 @@ struct Staged {
     good: Scene,
     /// The defective scene; what the defect changed is flagged.
     defective: Option<Scene>,
-    camera: camera::Camera,
+    camera: Camera,
 }
 
 impl Shot {
@@ -135,15 +139,12 @@ impl Shot {
     /// Takes the picture.
     pub fn take(&self) -> Photo {
         let staged = self.stage();
-        let shown = staged.defective.as_ref().unwrap_or(&staged.good);
-        let exposure = render::render(shown, self.size);
+        let (exposure, touched) = staged.expose(self.size);
         let image = staged.camera.shoot(&exposure, &mut self.random(Purpose::Noise));
-        let mask = self.defect().zip(staged.defective.as_ref()).map(|(defect, _)| {
+        let mask = self.defect().map(|defect| {
             let value = defect.entry().pixel_value;
-            let covered = footprint(&staged.good, self.size);
             GrayImage::from_fn(self.size, self.size, |x, y| {
-                let at = y as usize * self.size as usize + x as usize;
-                Luma([if exposure.flagged[at] || covered.as_ref().is_some_and(|c| c[at]) { value } else { 0 }])
+                Luma([if touched[(y * self.size + x) as usize] { value } else { 0 }])
             })
         });
         Photo { image, mask }
@@ -160,8 +161,8 @@ impl Shot {
             Product::Tray => tray::tray(&setup, &mut rng),
             Product::Blister => blister::blister(&setup, &mut rng),
         };
-        let camera = camera::Camera::drawn(setup.exposure, &mut self.random(Purpose::Camera));
-        match self.defect().and_then(|defect| spoil(&good, defect, &camera, &mut self.random(Purpose::Defect))) {
+        let camera = Camera::drawn(setup.exposure, &mut self.random(Purpose::Camera));
+        match self.defect().and_then(|defect| spoil(&good, defect, &mut self.random(Purpose::Defect))) {
             Some((good, defective)) => Staged { good, defective: Some(defective), camera },
             None => Staged { good, defective: None, camera },
         }
@@ -175,29 +176,31 @@ impl Shot {
     }
 }
 
+impl Staged {
+    /// The light from the scene as it is, and the pixels that the defect changed.
+    fn expose(&self, size: u32) -> (Exposure, Vec<bool>) {
+        let exposure = render(self.defective.as_ref().unwrap_or(&self.good), size);
+        let mut touched = exposure.flagged.clone();
+        if let Some(window) = window(&[&self.good], size) {
+            for (t, left) in touched.iter_mut().zip(render_within(&self.good, size, &window).flagged) {
+                *t |= left;
+            }
+        }
+        (exposure, touched)
+    }
+}
+
 /// Draws defects until one is seen at first glance; the lamp hides some scratches and dents.
-fn spoil(good: &Scene, defect: Defect, camera: &camera::Camera, rng: &mut ChaCha8Rng) -> Option<(Scene, Scene)> {
-    let before = camera.project(&render::render(good, TRIAL_SIZE));
+fn spoil(good: &Scene, defect: Defect, rng: &mut ChaCha8Rng) -> Option<(Scene, Scene)> {
     let mut last = None;
     for _ in 0..DRAWS {
         let drawn = match damage::damage(good, defect, rng) {
             Some(defective) => Some((good.clone(), defective)),
             None => mixup::mix_up(good, defect, rng),
         };
-        let Some((flagged, defective)) = drawn else { continue };
-        let exposure = render::render(&defective, TRIAL_SIZE);
-        let covered = footprint(&flagged, TRIAL_SIZE);
-        let after = camera.project(&exposure);
-        let (mut sum, mut area) = (0.0f32, 0usize);
-        for (n, (b, a)) in before.iter().zip(&after).enumerate() {
-            if exposure.flagged[n] || covered.as_ref().is_some_and(|c| c[n]) {
-                let steps = b.iter().zip(a).map(|(&b, &a)| f32::from(camera::tone(b).abs_diff(camera::tone(a))));
-                sum += steps.fold(0.0, f32::max);
-                area += 1;
-            }
-        }
-        let seen = area >= TRIAL_AREA && sum >= VISIBLE * area as f32;
-        last = Some((flagged, defective));
+        let Some((good, defective)) = drawn else { continue };
+        let seen = is_seen(&good, &defective);
+        last = Some((good, defective));
         if seen {
             break;
         }
@@ -205,7 +208,17 @@ fn spoil(good: &Scene, defect: Defect, camera: &camera::Camera, rng: &mut ChaCha
     last
 }
 
-/// The pixels of a scene's flagged items; none where nothing is flagged.
-fn footprint(scene: &Scene, size: u32) -> Option<Vec<bool>> {
-    scene.items.iter().any(|i| i.flagged).then(|| render::render(scene, size).flagged)
+/// Whether the flagged surfaces differ enough between the two scenes.
+fn is_seen(good: &Scene, defective: &Scene) -> bool {
+    let Some(window) = window(&[good, defective], TRIAL_SIZE) else { return false };
+    let (before, after) = (render_within(good, TRIAL_SIZE, &window), render_within(defective, TRIAL_SIZE, &window));
+    let (mut sum, mut area) = (0.0f32, 0usize);
+    for (n, (b, a)) in before.light.iter().zip(&after.light).enumerate() {
+        if before.flagged[n] || after.flagged[n] {
+            let steps = b.iter().zip(a).map(|(&b, &a)| f32::from(tone(b).abs_diff(tone(a))));
+            sum += steps.fold(0.0, f32::max);
+            area += 1;
+        }
+    }
+    area >= TRIAL_AREA && sum >= VISIBLE * area as f32
 }

@@ -25,8 +25,7 @@ impl Part for Card {
         slab(q, self.half, 4.5)
     }
     fn relief(&self, q: P) -> f32 {
-        let bow = 0.25 * noise(q * 0.045, self.seed);
-        0.5 + 0.25 * shoulder(self.outline(q), 0.4) + bow
+        0.5 + 0.25 * shoulder(self.outline(q), 0.4)
     }
     fn finish(&self, q: P) -> Finish {
         const PITCH: f32 = 1.9;
@@ -34,7 +33,8 @@ impl Part for Card {
         let press = 0.050 * (1.0 + 0.5 * noise(q * 0.07, self.seed ^ 1));
         let (a, b) = (press * u.cos(), press * v.cos());
         let crease = 0.03 * noise(q * 0.35, self.seed ^ 2);
-        let shade = 0.60 + 0.02 * noise(q * 0.06, self.seed ^ 3);
+        let bow = noise(q * 0.05, self.seed);
+        let (crease, shade) = (crease + 0.012 * bow, 0.60 + 0.02 * bow);
         Finish { grain: [a + crease, b + crease], ..Finish::metal([0.93, 0.94, 0.96], 0.50).dimmed(shade) }
     }
     fn reach(&self) -> f32 {

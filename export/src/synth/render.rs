@@ -2,6 +2,7 @@
 
 use super::geometry::{P, p};
 use super::scene::{Sample, Scene};
+use std::ops::Range;
 
 /// Width and height of the picture, scene units.
 pub(super) const FIELD: f32 = 100.0;
@@ -25,19 +26,41 @@ pub(super) struct Exposure {
     pub(super) flagged: Vec<bool>,
 }
 
+/// A rectangle of pixels: columns, then rows.
+pub(super) type Window = [Range<u32>; 2];
+
+/// The pixels that what is flagged in any of the scenes can touch; none where nothing is.
+pub(super) fn window(scenes: &[&Scene], size: u32) -> Option<Window> {
+    let scale = size as f32 / FIELD;
+    let circles = scenes.iter().flat_map(|s| s.flagged().map(|(at, r)| (s.frame.scene(at) * scale, r * scale + 1.0)));
+    let (mut low, mut high) = (p(f32::MAX, f32::MAX), p(f32::MIN, f32::MIN));
+    for (at, r) in circles {
+        low = p(low.x.min(at.x - r), low.y.min(at.y - r));
+        high = p(high.x.max(at.x + r), high.y.max(at.y + r));
+    }
+    let span = |low: f32, high: f32| (low.max(0.0) as u32).min(size)..(high.max(0.0).ceil() as u32).min(size);
+    (low.x <= high.x).then(|| [span(low.x, high.x), span(low.y, high.y)])
+}
+
 /// Renders `scene` with `size`² pixels.
 pub(super) fn render(scene: &Scene, size: u32) -> Exposure {
+    render_within(scene, size, &[0..size, 0..size])
+}
+
+/// Renders the pixels of `window`, a part of `size`² pixels; the others stay black.
+pub(super) fn render_within(scene: &Scene, size: u32, window: &Window) -> Exposure {
     let count = (size as usize) * (size as usize);
     let mut out = Exposure { size, light: vec![[0.0; 3]; count], flagged: vec![false; count] };
     let pixel = FIELD / size as f32;
     let radius = 0.5 * TILE as f32 * pixel * std::f32::consts::SQRT_2;
-    for tile_y in (0..size).step_by(TILE as usize) {
-        for tile_x in (0..size).step_by(TILE as usize) {
+    let [columns, rows] = window;
+    for tile_y in rows.clone().step_by(TILE as usize) {
+        for tile_x in columns.clone().step_by(TILE as usize) {
             let half = 0.5 * TILE as f32;
             let centre = p((tile_x as f32 + half) * pixel, (tile_y as f32 + half) * pixel);
             let near = scene.near(scene.frame.local(centre), radius);
-            for y in tile_y..(tile_y + TILE).min(size) {
-                for x in tile_x..(tile_x + TILE).min(size) {
+            for y in tile_y..(tile_y + TILE).min(rows.end) {
+                for x in tile_x..(tile_x + TILE).min(columns.end) {
                     let corner = p(x as f32, y as f32);
                     let ray = |o: P| scene.sample(&near, scene.frame.local((corner + o) * pixel));
                     let at = y as usize * size as usize + x as usize;

@@ -171,8 +171,9 @@ impl Decal {
         Self { on: Some(on), mark, depth, slope, tint: None, clear: false, flagged: false }
     }
 
-    fn relief(&self, q: P) -> f32 {
-        -self.depth * smoothstep(0.0, self.slope, -self.mark.distance(q))
+    /// Height that it adds at `distance` from its outline.
+    fn relief(&self, distance: f32) -> f32 {
+        -self.depth * smoothstep(0.0, self.slope, -distance)
     }
 }
 
@@ -209,6 +210,14 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// Circles (product frame) around everything that is flagged.
+    pub(super) fn flagged(&self) -> impl Iterator<Item = (P, f32)> {
+        let items = self.items.iter().filter(|i| i.flagged).map(|i| (i.pose.at, i.part.reach()));
+        let cuts = self.items.iter().filter_map(|i| i.cut.as_ref()).map(|cut| (cut.at, cut.reach));
+        let decals = self.decals.iter().filter(|d| d.flagged).map(|d| (d.mark.at, d.mark.reach + MARGIN));
+        items.chain(cuts).chain(decals)
+    }
+
     /// What may matter within `radius` of `at` (product frame).
     pub(super) fn near(&self, at: P, radius: f32) -> Near {
         let items = self.items.iter().enumerate();
@@ -261,16 +270,17 @@ impl Scene {
                 continue;
             }
             flagged |= decal.flagged;
-            let here = decal.relief(q);
-            let tilt = p(decal.relief(right) - here, decal.relief(below) - here);
-            if decal.clear {
-                if distance < 0.0 {
-                    cover = Some(tilt);
+            if decal.depth != 0.0 {
+                let here = decal.relief(distance);
+                let tilt =
+                    p(decal.relief(decal.mark.distance(right)) - here, decal.relief(decal.mark.distance(below)) - here);
+                if decal.clear {
+                    cover = (distance < 0.0).then_some(tilt);
+                    continue;
                 }
-                continue;
+                height += here;
+                slope = slope + tilt;
             }
-            height += here;
-            slope = slope + tilt;
             if let Some((other, soft)) = &decal.tint {
                 finish = finish.towards(other, smoothstep(0.0, *soft, -distance));
             }
@@ -303,7 +313,9 @@ impl Scene {
                 continue;
             }
             let distance = item.shadow(q);
-            open *= 1.0 - 0.42 * (-distance.max(0.0) / (0.5 + 0.35 * over)).exp();
+            let span = (1.4 + over).min(SHADOW_REACH);
+            let close = (1.0 - distance.max(0.0) / span).max(0.0);
+            open *= 1.0 - 0.42 * close * close;
             for t in [0.45, 0.95] {
                 let reach = over * t;
                 let soft = 0.25 + 0.30 * reach;

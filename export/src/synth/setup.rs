@@ -35,7 +35,7 @@ impl Setup {
         Self {
             frame: Pose::new(at, turn(degrees(TURN), rng)),
             light: Light::new(azimuth, elevation, power),
-            exposure: 1.0 + rng.random_range(-0.03..0.03),
+            exposure: 1.0 + rng.random_range(-0.025..0.025),
         }
     }
 
