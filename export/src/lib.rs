@@ -7,4 +7,5 @@ pub mod data;
 pub mod distill;
 pub mod freeze;
 pub mod model;
+pub mod synth;
 pub mod train;

@@ -2,6 +2,7 @@
 
 mod distill;
 mod freeze;
+mod synth;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,7 @@ enum Subcommands {
     Distill(distill::Args),
     Train(train::Args),
     Freeze(freeze::Args),
+    Synth(synth::SynthArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -34,6 +36,7 @@ pub(crate) fn main() -> ExitCode {
         Subcommands::Distill(args) => distill::run(args),
         Subcommands::Train(args) => train::run(args),
         Subcommands::Freeze(args) => freeze::run(args),
+        Subcommands::Synth(args) => synth::run(args),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

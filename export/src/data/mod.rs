@@ -5,7 +5,7 @@ mod batches;
 
 pub use augment::{Augmentation, Variant};
 pub use batches::epoch_order;
-use mudenet_edge::capture::{CaptureError, decode};
+use mudenet_edge::capture::{CaptureError, decode, pictures_below};
 use mudenet_edge::preprocess::{Preprocess, PreprocessError};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -28,14 +28,6 @@ pub struct Images {
 /// Images that cannot be learned from.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A folder cannot be listed.
-    #[error("{}: cannot be listed: {source}", path.display())]
-    List {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Too few images.
     #[error("{}: holds {found} images, learning needs at least {MIN_IMAGES}", path.display())]
     TooFew {
@@ -61,19 +53,11 @@ pub enum DataError {
 /// MVTec AD or LOCO; sorted by name.
 ///
 /// # Errors
-/// [`DataError::List`], or [`DataError::TooFew`] under [`MIN_IMAGES`].
+/// [`DataError::Image`] where it cannot be listed, [`DataError::TooFew`] under [`MIN_IMAGES`].
 pub fn good_images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let category = folder.join("train").join("good");
     let folder = if category.is_dir() { category } else { folder.to_owned() };
-    let list = |source| DataError::List { path: folder.clone(), source };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(list)? {
-        let path = entry.map_err(list)?.path();
-        if path.is_file() && decode::is_image(&path) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let paths = pictures_below(&folder)?;
     if paths.len() < MIN_IMAGES {
         return Err(DataError::TooFew { path: folder, found: paths.len() });
     }
@@ -99,7 +83,7 @@ impl Images {
         let unit = Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::imagenet(size as usize) };
         let mut pixels = Vec::with_capacity(paths.len());
         for path in paths {
-            let frame = decode::read(path)?;
+            let frame = decode(path)?;
             let input = unit.apply(&frame).map_err(|source| DataError::Resize { path: path.clone(), source })?;
             pixels.push(Tensor::from_slice(input.values()).view([3, size, size]));
         }

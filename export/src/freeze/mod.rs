@@ -82,7 +82,7 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
     let size = run.architecture.size as usize;
     let onnx = to_onnx(networks, &run.architecture)?;
     let frames: Vec<(&PathBuf, Frame)> =
-        run.held_back.iter().map(|path| Ok((path, decode::read(path)?))).collect::<Result<_, CaptureError>>()?;
+        run.held_back.iter().map(|path| Ok((path, decode(path)?))).collect::<Result<_, CaptureError>>()?;
 
     let unranged = vec![Range { min: 0.0, max: 1.0 }; crate::model::LEVELS];
     let mut meta = Meta {
