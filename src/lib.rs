@@ -21,6 +21,7 @@
 pub mod bundle;
 pub mod capture;
 pub mod decide;
+pub mod guard;
 pub mod infer;
 pub mod inspector;
 pub mod map;

@@ -8,21 +8,29 @@ use walkdir::WalkDir;
 /// File name extensions that count as pictures in a folder, any case.
 const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
 
-/// The pictures below `folder`, sub-folders and links included, sorted by path; other files are passed over.
+/// The pictures below `folder`, sub-folders and links included, sorted by path; other files are passed over. A link
+/// that leads nowhere but is named like a picture is listed, so that reading it fails.
 ///
 /// # Errors
 /// [`CaptureError::Read`] where a folder cannot be listed, [`CaptureError::NoPicture`] where there is none.
 pub fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let mut pictures = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(folder).to_owned();
-            let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("the folder contains itself"));
-            CaptureError::Read { path, source }
-        })?;
-        let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if entry.file_type().is_file() && EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)) {
-            pictures.push(entry.into_path());
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && named_like_a_picture(entry.path()) => {
+                pictures.push(entry.into_path());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                let to_ancestor = error.loop_ancestor().is_some();
+                let dangling = path.is_symlink() && !path.exists();
+                if dangling && named_like_a_picture(&path) {
+                    pictures.push(path);
+                } else if let (false, false, Some(source)) = (to_ancestor, dangling, error.into_io_error()) {
+                    return Err(CaptureError::Read { path, source });
+                }
+            }
         }
     }
     if pictures.is_empty() {
@@ -30,6 +38,11 @@ pub fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     }
     pictures.sort();
     Ok(pictures)
+}
+
+fn named_like_a_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension))
 }
 
 /// What a [`FolderCamera`] does after the last picture.
@@ -118,6 +131,20 @@ mod tests {
         std::fs::write(folder.path().join("b/deep/1.PNG"), "broken").unwrap();
         let mut camera = FolderCamera::open(folder.path(), Replay::Once).unwrap();
         assert_eq!([(); 3].map(|()| level(&mut camera)), [Some(1), None, Some(3)]);
+    }
+
+    #[test]
+    fn links_are_followed_without_end_or_loss() {
+        let folder = folder();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        link("..", "b/up");
+        link("b/deep", "also");
+        link("gone.png", "dangling.png");
+        link("gone", "dangling");
+        let pictures = pictures_below(folder.path()).unwrap();
+        let names = pictures.iter().map(|p| p.strip_prefix(folder.path()).unwrap().to_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["a.png", "also/1.PNG", "b/deep/1.PNG", "c.bmp", "dangling.png"]);
+        assert!(matches!(pictures_below(&folder.path().join("gone")), Err(CaptureError::Read { .. })));
     }
 
     #[test]
