@@ -17,9 +17,8 @@ fn features_equal_the_golden_ones() {
     let backbone = ResNet50V2::load(&weights, Device::Cpu).unwrap();
     let features = tch::no_grad(|| backbone.features(&golden["input"].unsqueeze(0)));
     for (stage, feature) in (1..).zip(&features) {
-        let error = |got: Tensor, name: &str| {
-            (got - &golden[&format!("stage{stage}.{name}")]).abs().max().double_value(&[])
-        };
+        let error =
+            |got: Tensor, name: &str| (got - &golden[&format!("stage{stage}.{name}")]).abs().max().double_value(&[]);
         let first8 = error(feature.get(0).narrow(0, 0, 8), "first8");
         assert!(first8 < 1e-3, "stage {stage}: {first8}");
         let means = error(feature.get(0).mean_dim([1i64, 2].as_slice(), false, None), "channel_mean");

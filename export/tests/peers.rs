@@ -21,8 +21,7 @@ fn agree(width: i64, size: i64) {
     let networks = common::networks(&architecture, width + size);
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let bundle =
-        Bundle::assemble(to_onnx(&networks, &architecture).unwrap(), &common::meta(size as usize)).unwrap();
+    let bundle = Bundle::assemble(to_onnx(&networks, &architecture).unwrap(), &common::meta(size as usize)).unwrap();
     bundle.save(&at("model.onnx")).unwrap();
 
     let image = Tensor::randn([1, 3, size, size], (Kind::Float, tch::Device::Cpu));

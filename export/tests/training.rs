@@ -29,8 +29,7 @@ fn a_level_loss_sums_channels_and_averages_the_rest() {
     let mut naive = 0.0;
     for (target, embedding) in targets.iter().zip(&embeddings) {
         let values = |t: &Tensor| Vec::<f32>::try_from(t.view(-1)).unwrap();
-        let squares: f64 =
-            values(target).iter().zip(values(embedding)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let squares: f64 = values(target).iter().zip(values(embedding)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         naive += squares / (shape[0] * shape[2] * shape[3]) as f64 / 3.0;
     }
     let loss = level_loss(&targets, &embeddings).double_value(&[]);
@@ -116,8 +115,7 @@ fn a_training_with_one_seed_ends_in_the_same_weights() {
     let good = common::discs(folder.path(), 9);
     let weights = |name: &str| {
         let mut progress = Progress::new(&folder.path().join(name), 4).unwrap();
-        let trained =
-            train(&teacher, &good, &common::settings(2), &AtomicBool::new(false), &mut progress).unwrap();
+        let trained = train(&teacher, &good, &common::settings(2), &AtomicBool::new(false), &mut progress).unwrap();
         trained.run.write(&folder.path().join("run"), &trained.networks).unwrap();
         std::fs::read(folder.path().join("run/structural_student.safetensors")).unwrap()
     };

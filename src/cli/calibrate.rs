@@ -80,8 +80,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let bad = args.bad.as_deref().map(pictures_below).transpose()?.unwrap_or_default();
     let good = scores(&bundle, &good, args.jobs)?;
     let bad = scores(&bundle, &bad, args.jobs)?;
-    let threshold =
-        calibrate(&good, wanted, method, Some(today())).with_context(|| args.good.display().to_string())?;
+    let threshold = calibrate(&good, wanted, method, Some(today())).with_context(|| args.good.display().to_string())?;
     if let Some(output) = &args.output {
         write(&bundle, &threshold, output)?;
     }

@@ -1,7 +1,7 @@
 //! `mudenet-export synth`: makes a data set.
 
-use mudenet_export::synth::{MAX_SIZE, MIN_SIZE, Plan, Product, dataset};
 use indicatif::{ProgressBar, ProgressStyle};
+use mudenet_export::synth::{MAX_SIZE, MIN_SIZE, Plan, Product, dataset};
 use std::path::PathBuf;
 
 /// Make a data set of product images in LOCO layout: good ones, defective ones and exact masks.
