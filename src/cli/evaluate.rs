@@ -195,13 +195,13 @@ impl Maker<'_> {
     }
 }
 
-/// A map made elsewhere as an inspection: its score is its maximum; its branch is not known.
+/// A map made elsewhere as an inspection: its score is its maximum; its branch and level are not known.
 fn read_inspection(folder: &Path, set: &DataSet, sample: &Sample, threshold: f32) -> Result<Inspection> {
     let map = read_map(&find_map(folder, &set.name(sample))?)?;
     let values = map.0.values.iter().copied().enumerate();
     let (at, value) = values.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f32::NAN));
     let (row, column) = (at / map.0.width, at % map.0.width);
-    let score = ImageScore { value, row, column, branch: Branch::Structural };
+    let score = ImageScore { value, row, column, branch: Branch::Structural, level: 1 };
     let verdict = if value.is_finite() { decide(&score, threshold) } else { Verdict::Fault };
     Ok(Inspection { map, score, verdict })
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use mudenet_edge::bundle::{Meta, Parity, RuntimeParity};
-use mudenet_edge::decide::{Threshold, ThresholdMethod};
+use mudenet_edge::decide::Threshold;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
 use mudenet_edge::preprocess::Preprocess;
 use mudenet_export::checkpoint::{Settings, TeacherRun};
@@ -60,7 +60,7 @@ pub fn meta(size: usize) -> Meta {
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
         },
-        threshold: Threshold { value: 1.0, method: ThresholdMethod::Manual, good_parts: 0 },
+        threshold: Threshold::manual(1.0),
         assumptions: [].into(),
         training: [].into(),
         parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
