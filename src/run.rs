@@ -65,6 +65,11 @@ pub enum Fault {
     Panicked(#[from] Panicked),
 }
 
+/// Today's date in UTC, `YYYY-MM-DD`.
+pub fn today() -> String {
+    time::OffsetDateTime::now_utc().date().to_string()
+}
+
 impl Pipeline {
     /// Reads and prepares a model file; `threshold` replaces the model's own.
     ///

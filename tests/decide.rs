@@ -4,7 +4,7 @@ use mudenet_edge::decide::{Verdict, decide, provisional};
 use mudenet_edge::map::{Branch, ImageScore};
 
 fn score(value: f32) -> ImageScore {
-    ImageScore { value, row: 0, column: 0, branch: Branch::Structural }
+    ImageScore { value, row: 0, column: 0, branch: Branch::Structural, level: 1 }
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn json_lines_tell_score_threshold_and_branch() {
     let verdicts: Vec<_> = lines.iter().map(|line| line["verdict"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["accept", "reject", "reject", "fault"]);
     assert_eq!((&lines[1]["branch"], &lines[2]["branch"]), (&"structural".into(), &"logical".into()));
+    assert_eq!((&lines[1]["level"], &lines[2]["level"]), (&1.into(), &1.into()));
     assert!(lines[3]["error"].as_str().unwrap().starts_with("4.png: cannot be read: "), "{}", lines[3]);
     assert_eq!((&lines[3]["image"], &lines[3]["score"]), (&"4.png".into(), &serde_json::Value::Null));
     run.assert_error(&["4.png: cannot be read: No such file"]);

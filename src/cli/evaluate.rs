@@ -1,51 +1,71 @@
 //! `mudenet-edge evaluate`.
 
+use super::report::{self, Measured, Report};
+use super::{ACCEPTED, parallel};
 use anyhow::{Context, Result, bail};
 use image::ImageReader;
-use indicatif::ProgressBar;
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::capture;
-use mudenet_edge::inspector::Inspector;
-use mudenet_edge::map::AnomalyMap;
+use mudenet_edge::capture::{Frame, decode};
+use mudenet_edge::decide::{Verdict, decide};
+use mudenet_edge::inspector::{Inspection, Inspector};
+use mudenet_edge::map::{Branch, ImageScore};
 use mudenet_edge::metric::dataset::{DataSet, Layout, Sample};
-use mudenet_edge::metric::{Evaluation, Evaluator, Figures, find_map, read_map};
-use std::io::{IsTerminal, Write};
+use mudenet_edge::metric::{Evaluator, Figures, find_map, read_map};
+use mudenet_edge::run::Pipeline;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-/// Measure a model on a labelled test set: AUROC, average precision, F1, PRO, sPRO.
+const AFTER_HELP: &str = "\
+Layouts:
+  mvtec   MVTec AD: test/<type>, ground_truth/<type>/NNN_mask.png
+  loco    MVTec LOCO AD: test/<type>, ground_truth/<type>/<id>/*.png, defects_config.json
+          (or ground_truth/<type>/<id>.png: then without sPRO)
+  visa    VisA as distributed: --dataset is an object's folder, or the root with --object
+  folder  good/ and bad/, no masks: image figures only
+
+Every pixel counts in pixel AUROC, PRO and sPRO. Pixels that do not fit in memory are sorted in TMPDIR, about 3 bytes a
+pixel.
+
+Examples:
+  mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --layout mvtec --out report
+  mudenet-edge evaluate --maps maps/ --dataset mvtec_loco/juice_bottle --layout loco --json
+  mudenet-edge evaluate --model bottle.onnx --good good-parts/ --bad bad-parts/";
+
+/// Measure a model on a labelled test set: AUROC, average precision, F1, PRO, sPRO
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --layout mvtec --out report"
-)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The model file, written by mudenet-export.
+    /// The model, written by mudenet-export
     #[arg(long, value_name = "FILE", required_unless_present = "maps")]
     model: Option<PathBuf>,
-    /// Evaluate maps made elsewhere: <DIR>/<type>/<stem>.tiff (32-bit float) or .png (16 bits).
+    /// Evaluate maps made elsewhere: DIR/<type>/<stem>.tiff (32-bit float) or .png (16 bits)
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     maps: Option<PathBuf>,
-    /// The folder of the set; for `folder` one that holds good/ and bad/.
+    /// The folder of the set
     #[arg(long, value_name = "DIR", required_unless_present_all = ["good", "bad"])]
     dataset: Option<PathBuf>,
-    /// How the set is laid out.
+    /// How the set is laid out
     #[arg(long, value_enum, default_value = "mvtec")]
     layout: LayoutArg,
-    /// The object of a VisA set, where --dataset is its root.
+    /// The object of a VisA set, where --dataset is its root
     #[arg(long, value_name = "NAME")]
     object: Option<String>,
-    /// A folder of good parts, instead of --dataset.
+    /// A folder of good parts, instead of --dataset
     #[arg(long, value_name = "DIR", requires = "bad", conflicts_with = "dataset")]
     good: Option<PathBuf>,
-    /// A folder of bad parts, instead of --dataset.
+    /// A folder of bad parts, instead of --dataset
     #[arg(long, value_name = "DIR", requires = "good", conflicts_with = "dataset")]
     bad: Option<PathBuf>,
-    /// Images inspected at the same time; as many as there are processor cores where not given.
+    /// Write DIR/report.html (one file, for any browser), DIR/figures.json and DIR/images.csv
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Images inspected at the same time; as many as there are processor cores where not given
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Print one JSON object.
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -65,14 +85,40 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         (None, Some(maps)) => Source::Maps(maps.clone()),
         (None, None) => bail!("give either --model or --maps"),
     };
-    let evaluation = evaluate(&set, &source, args.jobs)?;
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&evaluation.figures)?)?;
-    } else {
-        write!(out, "{}", table(&evaluation.figures))?;
+    let evaluator = Evaluator::new(&set);
+    let times = Mutex::new(vec![None; set.samples.len()]);
+    parallel::for_each(
+        set.samples.len(),
+        args.jobs,
+        "inspecting",
+        || source.maker(),
+        |maker, index| {
+            let sample = &set.samples[index];
+            let made = maker.make(&set, sample)?;
+            let Inspection { map, score, .. } = &made.inspection;
+            evaluator.add(index, map, score.value, made.height, made.width)?;
+            if let Ok(mut times) = times.lock() {
+                times[index] = made.elapsed;
+            }
+            Ok(())
+        },
+    )?;
+    let evaluation = evaluator.finish()?;
+    let measured = Measured { set: &set, evaluation: &evaluation, times: times.into_inner().unwrap_or_default() };
+    if let Some(out) = &args.out {
+        let jobs = parallel::jobs_for(set.samples.len(), args.jobs);
+        Report::new(&measured, &source, args.dataset.as_deref(), jobs)?.write(out)?;
     }
-    Ok(super::ACCEPTED)
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&evaluation.figures)?)?;
+    } else {
+        write!(stdout, "{}", table(&evaluation.figures))?;
+        if let Some(out) = &args.out {
+            writeln!(stdout, "report: {}", out.join(report::PAGE).display())?;
+        }
+    }
+    Ok(ACCEPTED)
 }
 
 fn open(args: &Args) -> Result<DataSet> {
@@ -90,28 +136,31 @@ fn open(args: &Args) -> Result<DataSet> {
 }
 
 /// Where maps come from.
-enum Source {
+pub(super) enum Source {
+    /// The inspection itself.
     Model(Box<Bundle>),
+    /// A folder of maps made elsewhere.
     Maps(PathBuf),
 }
 
 /// The same for one thread.
-enum Maker<'a> {
-    Model(Inspector),
+pub(super) enum Maker<'a> {
+    Model(Box<Pipeline>),
     Maps(&'a Path),
 }
 
-struct Made {
-    map: AnomalyMap,
-    score: f32,
-    height: usize,
-    width: usize,
+/// The map of one image.
+pub(super) struct Made {
+    pub(super) inspection: Inspection,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    elapsed: Option<Duration>,
 }
 
 impl Source {
-    fn maker(&self) -> Result<Maker<'_>> {
+    pub(super) fn maker(&self) -> Result<Maker<'_>> {
         Ok(match self {
-            Source::Model(bundle) => Maker::Model(Inspector::new(bundle)?),
+            Source::Model(bundle) => Maker::Model(Box::new(Pipeline::new(Inspector::new(bundle)?))),
             Source::Maps(folder) => Maker::Maps(folder),
         })
     }
@@ -120,94 +169,50 @@ impl Source {
 impl Maker<'_> {
     fn make(&mut self, set: &DataSet, sample: &Sample) -> Result<Made> {
         match self {
-            Maker::Model(inspector) => {
-                let frame = capture::decode(&sample.image)?;
-                let inspection = inspector.inspect(&frame).with_context(|| sample.image.display().to_string())?;
-                let (height, width) = (frame.height(), frame.width());
-                Ok(Made { map: inspection.map, score: inspection.score.value, height, width })
-            }
+            Maker::Model(_) => self.inspect(set, sample, &decode(&sample.image)?, 0.0),
             Maker::Maps(folder) => {
-                let map = read_map(&find_map(folder, &set.name(sample))?)?;
-                let score = map.0.values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let reader = ImageReader::open(&sample.image)?.with_guessed_format()?;
-                let (width, height) = reader.into_dimensions().with_context(|| sample.image.display().to_string())?;
-                Ok(Made { map, score, height: height as usize, width: width as usize })
+                let reader = ImageReader::open(&sample.image).and_then(ImageReader::with_guessed_format);
+                let dimensions = reader.map_err(image::ImageError::from).and_then(ImageReader::into_dimensions);
+                let (width, height) =
+                    dimensions.with_context(|| format!("{}: cannot be read", sample.image.display()))?;
+                let inspection = read_inspection(folder, set, sample, 0.0)?;
+                Ok(Made { inspection, height: height as usize, width: width as usize, elapsed: None })
             }
         }
     }
-}
 
-fn evaluate(set: &DataSet, source: &Source, jobs: Option<NonZeroUsize>) -> Result<Evaluation> {
-    let jobs = jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let progress = progress(set.samples.len());
-    let evaluator = Evaluator::new(set);
-    let next = AtomicUsize::new(0);
-    let failure = Mutex::new(None);
-    let work = || -> Result<()> {
-        let mut maker = source.maker()?;
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(sample) = set.samples.get(index) else { return Ok(()) };
-            let Made { map, score, height, width } = maker.make(set, sample)?;
-            evaluator.add(index, &map, score, height, width)?;
-            progress.inc(1);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(set.samples.len()) {
-            scope.spawn(|| {
-                if let Err(error) = work() {
-                    next.store(set.samples.len(), Ordering::Relaxed);
-                    if let Ok(mut failure) = failure.lock() {
-                        failure.get_or_insert(error);
-                    }
-                }
-            });
-        }
-    });
-    progress.finish_and_clear();
-    if let Ok(Some(error)) = failure.into_inner() {
-        return Err(error);
+    /// What was found on a decoded picture; `threshold` is used where there is no model.
+    pub(super) fn inspect(&mut self, set: &DataSet, sample: &Sample, frame: &Frame, threshold: f32) -> Result<Made> {
+        let (height, width) = (frame.height(), frame.width());
+        let (inspection, elapsed) = match self {
+            Maker::Model(pipeline) => {
+                let outcome = pipeline.inspect(frame);
+                (outcome.result.with_context(|| sample.image.display().to_string())?, Some(outcome.elapsed))
+            }
+            Maker::Maps(folder) => (read_inspection(folder, set, sample, threshold)?, None),
+        };
+        Ok(Made { inspection, height, width, elapsed })
     }
-    Ok(evaluator.finish()?)
 }
 
-fn progress(length: usize) -> ProgressBar {
-    if std::io::stderr().is_terminal() { ProgressBar::new(length as u64) } else { ProgressBar::hidden() }
+/// A map made elsewhere as an inspection: its score is its maximum; its branch and level are not known.
+fn read_inspection(folder: &Path, set: &DataSet, sample: &Sample, threshold: f32) -> Result<Inspection> {
+    let map = read_map(&find_map(folder, &set.name(sample))?)?;
+    let values = map.0.values.iter().copied().enumerate();
+    let (at, value) = values.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f32::NAN));
+    let (row, column) = (at / map.0.width, at % map.0.width);
+    let score = ImageScore { value, row, column, branch: Branch::Structural, level: 1 };
+    let verdict = if value.is_finite() { decide(&score, threshold) } else { Verdict::Fault };
+    Ok(Inspection { map, score, verdict })
 }
 
 /// The figures in columns, in percent.
 fn table(figures: &Figures) -> String {
-    let percent = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{:.2}", 100.0 * v));
-    let mut rows = vec![
-        ["", "images", "AUROC", "AP", "F1-max", "pixel AUROC", "PRO", "sPRO 0.05"].map(str::to_owned),
-        [
-            "all".into(),
-            figures.n.to_string(),
-            percent(figures.image_auroc),
-            percent(figures.image_ap),
-            percent(figures.image_f1_max),
-            percent(figures.pixel_auroc),
-            percent(figures.pro),
-            percent(figures.spro.as_ref().and_then(|s| s.get("0.05")?.get("mean").copied())),
-        ],
-    ];
-    for (name, of) in &figures.per_type {
-        rows.push([
-            name.clone(),
-            of.n.to_string(),
-            percent(of.image_auroc),
-            percent(of.image_ap),
-            percent(of.image_f1_max),
-            percent(of.pixel_auroc),
-            percent(of.pro),
-            percent(of.spro.as_ref().and_then(|s| s.get("0.05").copied())),
-        ]);
-    }
-    let widths: Vec<usize> =
-        (0..8).map(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default()).collect();
     let mut text = String::new();
-    for row in rows {
+    let rows = report::rows(figures);
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default()).collect();
+    for row in &rows {
         text += &format!("{:<width$}", row[0], width = widths[0]);
         for (cell, width) in row.iter().zip(&widths).skip(1) {
             text += &format!("  {cell:>width$}");

@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Write DIR/overlays/NAME.png (picture, heat map, contour at the threshold) and DIR/maps/NAME.tiff (32-bit scores)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print one JSON object a picture: image, verdict, score, threshold, branch, ms and, with a fault, error
+    /// Print one JSON object a picture: image, verdict, score, threshold, branch, level, ms and, with a fault, error
     #[arg(long)]
     json: bool,
     /// Reject above this score instead of the model's own threshold

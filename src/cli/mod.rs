@@ -1,9 +1,12 @@
 //! The command line: one file a command.
 
+mod calibrate;
 mod evaluate;
 mod inputs;
 mod inspect;
 mod outputs;
+mod parallel;
+mod report;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -29,6 +32,7 @@ struct Cli {
 enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
+    Calibrate(calibrate::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -37,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));

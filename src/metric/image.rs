@@ -22,6 +22,9 @@ pub struct ImageFigures {
     pub ap: f64,
     /// Largest F1 of any threshold.
     pub f1_max: f64,
+    /// A threshold with that F1: images above it count as anomalous.
+    #[serde(skip)]
+    pub f1_threshold: f32,
     /// The ROC curve.
     #[serde(skip)]
     pub roc: Vec<Point>,
@@ -44,18 +47,24 @@ pub fn image_figures(images: &[Labelled]) -> Result<ImageFigures, MetricError> {
     sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (positives, negatives) = (positives as f64, negatives as f64);
     let (mut tp, mut fp) = (0.0, 0.0);
-    let (mut ap, mut f1_max) = (0.0, 0.0_f64);
+    let (mut ap, mut f1_max, mut f1_end) = (0.0, 0.0, 0);
     let mut roc = Curve::new(&[1.0]);
     for ties in sorted.chunk_by(|a, b| a.score == b.score) {
         let hits = ties.iter().filter(|i| i.anomalous).count() as f64;
         tp += hits;
         fp += ties.len() as f64 - hits;
         ap += hits / positives * (tp / (tp + fp));
-        f1_max = f1_max.max(2.0 * tp / (tp + fp + positives));
+        let f1 = 2.0 * tp / (tp + fp + positives);
+        if f1 > f1_max {
+            (f1_max, f1_end) = (f1, (tp + fp) as usize);
+        }
         roc.push(fp / negatives, tp / positives);
     }
+    // Half way between the last score that counts as anomalous and the next one.
+    let last = sorted[f1_end - 1].score;
+    let f1_threshold = sorted.get(f1_end).map_or(last.next_down(), |next| last / 2.0 + next.score / 2.0);
     let (areas, roc) = roc.finish();
-    Ok(ImageFigures { auroc: areas[0], ap, f1_max, roc })
+    Ok(ImageFigures { auroc: areas[0], ap, f1_max, f1_threshold, roc })
 }
 
 #[cfg(test)]

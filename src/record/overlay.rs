@@ -129,7 +129,7 @@ mod tests {
         let frame = Frame::new(SIDE, SIDE, Samples::Rgb8(vec![90; 3 * SIDE * SIDE])).unwrap();
         let score = |i: usize| tip - 0.02 * ((i % SIDE) as f32 - 200.0).hypot((i / SIDE) as f32 - 220.0);
         let map = AnomalyMap(Grid { height: SIDE, width: SIDE, values: (0..SIDE * SIDE).map(score).collect() });
-        let score = ImageScore { value: tip, row: 220, column: 200, branch: Branch::Structural };
+        let score = ImageScore { value: tip, row: 220, column: 200, branch: Branch::Structural, level: 1 };
         let verdict = if tip > 1.0 { Verdict::Reject } else { Verdict::Accept };
         (frame, Inspection { map, score, verdict })
     }
@@ -166,7 +166,7 @@ mod tests {
             for value in [f32::NAN, f32::INFINITY, -5.0, 0.0, 3.0e9] {
                 let frame = Frame::new(width, height, Samples::Rgb16(vec![30_000; 3 * width * height])).unwrap();
                 let map = AnomalyMap(Grid { height, width, values: vec![value; width * height] });
-                let score = ImageScore { value, row: 0, column: 0, branch: Branch::Logical };
+                let score = ImageScore { value, row: 0, column: 0, branch: Branch::Logical, level: 1 };
                 let inspection = Inspection { map, score, verdict: Verdict::Fault };
                 for threshold in [1.0, 0.0, -2.0] {
                     let picture = overlay(&frame, &inspection.map, &inspection, threshold);

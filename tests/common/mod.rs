@@ -4,7 +4,7 @@
 
 use image::{Rgb, RgbImage};
 use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity, pb};
-use mudenet_edge::decide::{Threshold, ThresholdMethod};
+use mudenet_edge::decide::Threshold;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
 use mudenet_edge::preprocess::{Preprocess, ResizeRule};
 use pb::tensor_proto::DataType;
@@ -95,7 +95,7 @@ pub fn meta() -> Meta {
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
         },
-        threshold: Threshold { value: THRESHOLD, method: ThresholdMethod::Manual, good_parts: 0 },
+        threshold: Threshold::manual(THRESHOLD),
         assumptions: BTreeMap::new(),
         training: BTreeMap::new(),
         parity: Parity { images: 0, tract: none, good_scores: vec![] },
