@@ -63,6 +63,7 @@ pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     fn names(folder: &Path) -> Vec<OsString> {
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect()
