@@ -1,7 +1,7 @@
 //! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
 
-use super::vector::{Vector, multiply_add};
-use super::{Isa, Kernel};
+use super::vector::{BLOCK, Vector, multiply_add};
+use super::{Isa, Kernel, next_panel};
 
 /// Neighbouring inputs that each output of a row takes from one source.
 #[derive(Clone, Copy, Debug)]
@@ -97,34 +97,16 @@ impl GatherRow<'_> {
 }
 
 impl Kernel for GatherRow<'_> {
+    /// The row in strips of [`BLOCK`] outputs; the last strip overlaps the one before it.
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
-        let vectors = self.bias.len() / V::LANES;
-        // SAFETY: the caller's. Blocks of R × N accumulators, N weights and one input fit the registers.
-        unsafe {
-            match (V::REGISTERS, vectors.min(V::PANEL)) {
-                (32, 1) => self.strips::<V, 12>(),
-                (32, 2) => self.strips::<V, 12>(),
-                (32, 3) => self.strips::<V, 8>(),
-                (32, _) => self.strips::<V, 6>(),
-                (_, 1) => self.strips::<V, 8>(),
-                _ => self.strips::<V, 6>(),
-            }
-        }
-    }
-}
-
-impl GatherRow<'_> {
-    /// The row in strips of R outputs; the last strip overlaps the one before it.
-    #[inline(always)]
-    unsafe fn strips<V: Vector, const R: usize>(&mut self) {
         let mut x = 0;
         while x < self.count {
-            // SAFETY: the caller's; `x + R` stays within `count`.
+            // SAFETY: the caller's; no strip reaches past `count`.
             unsafe {
-                if self.count >= R {
-                    self.strip::<V, R>(x.min(self.count - R));
-                    x += R;
+                if self.count >= BLOCK {
+                    self.strip::<V, BLOCK>(x.min(self.count - BLOCK));
+                    x += BLOCK;
                 } else {
                     self.strip::<V, 1>(x);
                     x += 1;
@@ -132,23 +114,23 @@ impl GatherRow<'_> {
             }
         }
     }
+}
 
+impl GatherRow<'_> {
     #[inline(always)]
     unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize) {
         let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
         let mut squares = [0.0; R];
         let mut channel = 0;
         while channel < self.bias.len() {
-            let vectors = ((self.bias.len() - channel) / V::LANES).min(V::PANEL);
+            let vectors = next_panel((self.bias.len() - channel) / V::LANES, V::PANEL);
             // SAFETY: the caller's.
             unsafe {
                 let weights = self.weights.as_ptr().add(channel * depth);
                 match vectors {
                     1 => self.block::<V, R, 1>(x, channel, weights, &mut squares),
                     2 => self.block::<V, R, 2>(x, channel, weights, &mut squares),
-                    3 if V::PANEL >= 3 => self.block::<V, R, 3>(x, channel, weights, &mut squares),
-                    _ if V::PANEL >= 4 => self.block::<V, R, 4>(x, channel, weights, &mut squares),
-                    _ => {}
+                    _ => self.block::<V, R, 4>(x, channel, weights, &mut squares),
                 }
             }
             channel += vectors * V::LANES;
@@ -180,7 +162,7 @@ impl GatherRow<'_> {
             }
             for tap in self.taps {
                 let inputs = self.sources.get_unchecked(tap.source).as_ptr().add(tap.start + x * tap.step);
-                multiply_add(&mut sums, inputs, tap.step, tap.depth, weights);
+                sums = multiply_add(sums, inputs, tap.step, tap.depth, weights);
                 weights = weights.add(tap.depth * N * V::LANES);
             }
             match &mut self.output {

@@ -147,18 +147,26 @@ impl Isa {
     /// `channels` is a multiple of [`LANES`].
     pub(super) fn pack(self, matrix: &[f32], channels: usize) -> Buffer {
         let depth = matrix.len() / channels.max(1);
-        let width = self.panel() * self.lanes();
         let mut packed = Buffer::zeroed(matrix.len());
-        let mut at = 0;
-        for first in (0..channels).step_by(width) {
-            let last = (first + width).min(channels);
+        let (mut at, mut first) = (0, 0);
+        while first < channels {
+            let width = next_panel((channels - first) / self.lanes(), self.panel()) * self.lanes();
             for k in 0..depth {
-                let row = &matrix[k * channels + first..k * channels + last];
-                packed[at..at + row.len()].copy_from_slice(row);
-                at += row.len();
+                packed[at..at + width].copy_from_slice(&matrix[k * channels + first..][..width]);
+                at += width;
             }
+            first += width;
         }
         packed
+    }
+}
+
+/// Vectors in the next panel where `left` vectors of channels are left and `most` fit a panel: 4, 2 or 1.
+fn next_panel(left: usize, most: usize) -> usize {
+    match left.min(most) {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
     }
 }
 

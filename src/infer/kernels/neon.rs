@@ -19,7 +19,6 @@ pub(super) unsafe fn with_neon(kernel: impl Kernel) {
 impl Vector for Neon {
     const LANES: usize = 4;
     const PANEL: usize = 4;
-    const REGISTERS: usize = 32;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -17,7 +17,6 @@ impl Portable {
 impl Vector for Portable {
     const LANES: usize = 4;
     const PANEL: usize = 2;
-    const REGISTERS: usize = 16;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -1,5 +1,9 @@
 //! What a kernel needs of an instruction set.
 
+/// Pixels (or tiles) that the micro-kernel computes together: with a panel of channels, 24 accumulators of 32 registers
+/// or 12 of 16.
+pub(super) const BLOCK: usize = 6;
+
 /// A register of `LANES` values.
 ///
 /// Every function is unsafe for two reasons: the processor must have the instructions, and pointers must be valid for
@@ -8,10 +12,8 @@
 pub(super) trait Vector: Copy {
     /// Values in a vector; divides [`super::LANES`].
     const LANES: usize;
-    /// Vectors of output channels that the micro-kernel computes together.
+    /// Vectors of output channels that the micro-kernel computes together, 2 or 4.
     const PANEL: usize;
-    /// Vector registers of the processor, 16 or 32.
-    const REGISTERS: usize;
 
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -29,18 +31,20 @@ pub(super) trait Vector: Copy {
 
 /// Adds a product to a block of R pixels × N vectors of output channels.
 ///
+/// The block is passed by value: behind a reference, compilers store it after every step.
+///
 /// `a` holds the R pixels' `depth` inputs, pixels `step` values apart; `b` is (depth, N · LANES).
 ///
 /// # Safety
 /// As for [`Vector`]; `a` is valid for `(R − 1) · step + depth` values, `b` for `depth · N · LANES`.
 #[inline(always)]
 pub(super) unsafe fn multiply_add<V: Vector, const R: usize, const N: usize>(
-    block: &mut [[V; N]; R],
+    mut block: [[V; N]; R],
     a: *const f32,
     step: usize,
     depth: usize,
     b: *const f32,
-) {
+) -> [[V; N]; R] {
     // SAFETY: the caller's.
     unsafe {
         for k in 0..depth {
@@ -56,4 +60,5 @@ pub(super) unsafe fn multiply_add<V: Vector, const R: usize, const N: usize>(
             }
         }
     }
+    block
 }

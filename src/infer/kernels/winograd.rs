@@ -1,8 +1,8 @@
 //! Winograd convolutions F(4×4, 3×3) and F(4×4, 5×5) (Lavin and Gray, arXiv 1509.09308): a tile of inputs, of weights and
 //! of outputs each go through a small linear transform, between which a convolution is one multiplication a position.
 
-use super::vector::{Vector, multiply_add};
-use super::{Buffer, Isa, Kernel, Residual, padded};
+use super::vector::{BLOCK, Vector, multiply_add};
+use super::{Buffer, Isa, Kernel, Residual, next_panel, padded};
 
 /// Outputs along one side of a tile.
 const OUTPUTS: usize = 4;
@@ -159,15 +159,11 @@ impl Band<'_> {
 impl Kernel for Band<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
-        // SAFETY: the caller's. Blocks of R × N accumulators, N weights and one input fit the registers.
+        // SAFETY: the caller's.
         unsafe {
-            match (self.tile, V::REGISTERS, (self.bias.len() / V::LANES).min(V::PANEL)) {
-                (Tile::F4x3, 32, 1 | 2) => self.batches::<V, F4x3, 6, 12>(),
-                (Tile::F4x3, 32, _) => self.batches::<V, F4x3, 6, 6>(),
-                (Tile::F4x3, _, _) => self.batches::<V, F4x3, 6, 6>(),
-                (Tile::F4x5, 32, 1 | 2) => self.batches::<V, F4x5, 8, 12>(),
-                (Tile::F4x5, 32, _) => self.batches::<V, F4x5, 8, 6>(),
-                (Tile::F4x5, _, _) => self.batches::<V, F4x5, 8, 6>(),
+            match self.tile {
+                Tile::F4x3 => self.batches::<V, F4x3, 6>(),
+                Tile::F4x5 => self.batches::<V, F4x5, 8>(),
             }
         }
     }
@@ -175,7 +171,7 @@ impl Kernel for Band<'_> {
 
 /// Where a batch of tiles lies in scratch memory: position by position, each (tiles, pitch).
 struct Batch {
-    /// Tiles, a multiple of the block's rows.
+    /// Tiles, a multiple of [`BLOCK`].
     tiles: usize,
     /// Values from one position to the next.
     inputs_position: usize,
@@ -187,8 +183,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(positions: usize, input_pitch: usize, channels: usize, block: usize, one_panel: bool) -> Self {
-        let tiles = (BATCH / (positions * input_pitch)).max(1).next_multiple_of(block);
+    fn new(positions: usize, input_pitch: usize, channels: usize, one_panel: bool) -> Self {
+        let tiles = (BATCH / (positions * input_pitch)).max(1).next_multiple_of(BLOCK);
         let inputs_position = tiles * input_pitch + SKEW;
         if one_panel && channels <= input_pitch {
             let outputs_position = inputs_position;
@@ -210,9 +206,9 @@ impl Batch {
 
 impl Band<'_> {
     #[inline(always)]
-    unsafe fn batches<V: Vector, P: Points<A>, const A: usize, const R: usize>(&mut self) {
+    unsafe fn batches<V: Vector, P: Points<A>, const A: usize>(&mut self) {
         let channels = self.bias.len();
-        let batch = Batch::new(A * A, self.input_pitch, channels, R, channels <= V::PANEL * V::LANES);
+        let batch = Batch::new(A * A, self.input_pitch, channels, channels <= V::PANEL * V::LANES);
         self.scratch.reserve(batch.scratch(A * A));
         let across = self.columns.div_ceil(OUTPUTS);
         let all = self.rows.div_ceil(OUTPUTS) * across;
@@ -225,7 +221,7 @@ impl Band<'_> {
                     self.transform_input::<V, P, A>(&batch, tile, row * OUTPUTS, column * OUTPUTS);
                 }
                 for position in 0..A * A {
-                    self.multiply::<V, R>(&batch, position, tiles);
+                    self.multiply::<V>(&batch, position, tiles);
                 }
                 for tile in 0..tiles {
                     let (row, column) = ((first + tile) / across, (first + tile) % across);
@@ -270,26 +266,24 @@ impl Band<'_> {
 
     /// (tiles, depth) · (depth, channels) at one position.
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const R: usize>(&mut self, batch: &Batch, position: usize, tiles: usize) {
+    unsafe fn multiply<V: Vector>(&mut self, batch: &Batch, position: usize, tiles: usize) {
         let channels = self.bias.len();
-        // SAFETY: the caller's; `batch.tiles` is a multiple of R, so that the last block of tiles is within the batch.
+        // SAFETY: the caller's; `batch.tiles` is a multiple of BLOCK, so that the last block of tiles is within the batch.
         unsafe {
             let weights = self.weights.as_ptr().add(position * self.depth * channels);
             let inputs = self.scratch.as_ptr().add(position * batch.inputs_position);
             let outputs = self.scratch.as_mut_ptr().add(batch.outputs_start + position * batch.outputs_position);
-            for tile in (0..tiles).step_by(R) {
+            for tile in (0..tiles).step_by(BLOCK) {
                 let a = inputs.add(tile * self.input_pitch);
                 let c = outputs.add(tile * batch.outputs_pitch);
                 let mut channel = 0;
                 while channel < channels {
-                    let vectors = ((channels - channel) / V::LANES).min(V::PANEL);
+                    let vectors = next_panel((channels - channel) / V::LANES, V::PANEL);
                     let (b, c) = (weights.add(channel * self.depth), c.add(channel));
                     match vectors {
-                        1 => self.block::<V, R, 1>(a, b, c, batch.outputs_pitch),
-                        2 => self.block::<V, R, 2>(a, b, c, batch.outputs_pitch),
-                        3 if V::PANEL >= 3 => self.block::<V, R, 3>(a, b, c, batch.outputs_pitch),
-                        _ if V::PANEL >= 4 => self.block::<V, R, 4>(a, b, c, batch.outputs_pitch),
-                        _ => {}
+                        1 => self.block::<V, 1>(a, b, c, batch.outputs_pitch),
+                        2 => self.block::<V, 2>(a, b, c, batch.outputs_pitch),
+                        _ => self.block::<V, 4>(a, b, c, batch.outputs_pitch),
                     }
                     channel += vectors * V::LANES;
                 }
@@ -298,17 +292,11 @@ impl Band<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<V: Vector, const R: usize, const N: usize>(
-        &self,
-        a: *const f32,
-        b: *const f32,
-        c: *mut f32,
-        pitch: usize,
-    ) {
+    unsafe fn block<V: Vector, const N: usize>(&self, a: *const f32, b: *const f32, c: *mut f32, pitch: usize) {
         // SAFETY: the caller's.
         unsafe {
-            let mut sums = [[V::splat(0.0); N]; R];
-            multiply_add(&mut sums, a, self.input_pitch, self.depth, b);
+            let sums = [[V::splat(0.0); N]; BLOCK];
+            let sums = multiply_add(sums, a, self.input_pitch, self.depth, b);
             for (r, row) in sums.into_iter().enumerate() {
                 for (n, value) in row.into_iter().enumerate() {
                     value.store(c.add(r * pitch + n * V::LANES));

@@ -29,12 +29,11 @@ pub(super) unsafe fn with_avx2(kernel: impl Kernel) {
 }
 
 macro_rules! vector {
-    ($name:ident, $lanes:literal, $panel:literal, $registers:literal, $load:ident, $store:ident, $splat:ident, $add:ident,
+    ($name:ident, $lanes:literal, $panel:literal, $load:ident, $store:ident, $splat:ident, $add:ident,
      $sub:ident, $mul:ident, $fma:ident, $max:ident, $sum:expr) => {
         impl Vector for $name {
             const LANES: usize = $lanes;
             const PANEL: usize = $panel;
-            const REGISTERS: usize = $registers;
 
             #[inline(always)]
             unsafe fn load(from: *const f32) -> Self {
@@ -97,7 +96,6 @@ vector!(
     Avx512,
     16,
     4,
-    32,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
     _mm512_set1_ps,
@@ -113,7 +111,6 @@ vector!(
     Avx2,
     8,
     2,
-    16,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
     _mm256_set1_ps,
