@@ -1,10 +1,14 @@
 //! [`ModelInput`] → [`LevelScores`].
 
+mod engine;
+mod fuse;
+mod kernels;
 mod tract;
 
 use crate::map::Branch;
 use crate::preprocess::ModelInput;
-pub use tract::TractScorer;
+pub use kernels::Isa;
+pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
 
 /// Squared differences of the networks' embeddings, summed over channels (Eq. 9, 10), ≥ 0: for each branch L maps of
 /// (h, w) cells.

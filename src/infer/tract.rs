@@ -1,10 +1,46 @@
 //! The [`Scorer`] on tract.
 
-use super::{InferError, LevelScores, Scorer};
+use super::fuse::fuse;
+use super::{InferError, Isa, LevelScores, Scorer};
 use crate::bundle::Bundle;
 use crate::preprocess::ModelInput;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
+
+/// Environment variable that names the instruction set to use: `avx512`, `avx2`, `neon` or `portable`.
+pub const ISA_VARIABLE: &str = "MUDENET_ISA";
+/// Environment variable that turns this project's operators off: `plain`.
+pub const ENGINE_VARIABLE: &str = "MUDENET_ENGINE";
+
+/// What computes a bundle's networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// tract, with this project's operators in place of what they can compute.
+    Fused(Isa),
+    /// tract alone.
+    Plain,
+}
+
+impl Engine {
+    /// The fastest engine, unless [`ENGINE_VARIABLE`] or [`ISA_VARIABLE`] ask for another.
+    ///
+    /// # Errors
+    /// [`InferError::Load`] where a variable holds something unknown or this processor lacks the instruction set.
+    pub fn from_environment() -> Result<Self, InferError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match variable(ENGINE_VARIABLE).as_deref() {
+            Some("plain") => return Ok(Self::Plain),
+            None | Some("fused") => {}
+            Some(other) => {
+                let reason = format!("{ENGINE_VARIABLE}: expected fused or plain, got {other:?}");
+                return Err(InferError::Load(reason));
+            }
+        }
+        let isa = variable(ISA_VARIABLE).map(|name| Isa::named(&name));
+        let isa = isa.transpose().map_err(|reason| InferError::Load(format!("{ISA_VARIABLE}: {reason}")))?;
+        Ok(Self::Fused(isa.unwrap_or_else(Isa::best)))
+    }
+}
 
 /// A bundle's networks, optimised by tract for this host.
 pub struct TractScorer {
@@ -14,20 +50,38 @@ pub struct TractScorer {
 }
 
 impl TractScorer {
-    /// Prepares the networks of `bundle`.
+    /// Prepares the networks of `bundle` on [`Engine::from_environment`].
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn new(bundle: &Bundle) -> Result<Self, InferError> {
+        Self::with_engine(bundle, Engine::from_environment()?)
+    }
+
+    /// Prepares the networks of `bundle` on `engine`.
+    ///
+    /// # Errors
+    /// [`InferError::Load`] where tract cannot read or optimise the graph.
+    pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
         let load = |e: TractError| InferError::Load(format!("{e:#}"));
-        let plan = tract_onnx::onnx()
-            .model_for_proto_model(bundle.graph())
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable())
-            .map_err(load)?;
+        let plan = prepare(bundle, engine).map_err(load)?;
         let preprocess = &bundle.meta().preprocess;
         Ok(Self { plan, height: preprocess.height, width: preprocess.width })
     }
+}
+
+fn prepare(bundle: &Bundle, engine: Engine) -> TractResult<Arc<TypedRunnableModel>> {
+    let model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
+    let mut model = model.into_typed()?.into_decluttered()?;
+    if let Engine::Fused(isa) = engine {
+        let fusion = fuse(&mut model, isa)?;
+        if fusion.left.is_empty() {
+            log::debug!("{} layers in {} operators on {}", fusion.layers, fusion.operators, isa.name());
+        } else {
+            log::warn!("not accelerated: {}", fusion.left.join("; "));
+        }
+    }
+    model.into_optimized()?.into_runnable()
 }
 
 impl Scorer for TractScorer {

@@ -1,0 +1,95 @@
+//! What the engine computes: maps of (channels, height, width) and the layers between them.
+
+/// Index of a node in its [`Graph`].
+pub(in super::super) type Id = usize;
+
+/// The size of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Shape {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Shape {
+    /// Number of values.
+    #[cfg(test)]
+    pub(in super::super) fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+/// A linear operator on maps.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) struct Convolution {
+    /// (output, input, row, column) order, also where transposed.
+    pub weights: Vec<f32>,
+    /// One value an output channel.
+    pub bias: Vec<f32>,
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    /// Rows above and columns left of the map that count as zeros; where transposed, outputs cut off there.
+    pub pad: [usize; 2],
+    /// The operator's transpose: a stride spreads the inputs instead of thinning the outputs.
+    pub transposed: bool,
+}
+
+/// A convolution of one node's map.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) struct Term {
+    pub input: Id,
+    pub convolution: Convolution,
+}
+
+/// How a node's map comes about.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) enum Layer {
+    /// Given from outside.
+    Input,
+    /// `activation(convolution + residual)`, then perhaps averaged over 2 × 2 pixels.
+    Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool },
+    /// Σ over channels of (Σ of terms)²: one channel.
+    Squares { terms: Vec<Term> },
+}
+
+/// A layer and the shape of its map.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) struct Node {
+    pub layer: Layer,
+    pub shape: Shape,
+}
+
+/// Layers in an order in which they can be computed.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Graph {
+    pub nodes: Vec<Node>,
+    /// Nodes whose maps are wanted.
+    pub outputs: Vec<Id>,
+}
+
+impl Node {
+    /// The nodes that this one is computed from, with repetitions.
+    pub(in super::super) fn inputs(&self) -> Vec<Id> {
+        match &self.layer {
+            Layer::Input => vec![],
+            Layer::Convolve { term, residual, .. } => std::iter::once(term.input).chain(*residual).collect(),
+            Layer::Squares { terms } => terms.iter().map(|term| term.input).collect(),
+        }
+    }
+
+    /// The convolutions that this node is the sum of.
+    pub(in super::super) fn terms(&self) -> &[Term] {
+        match &self.layer {
+            Layer::Input => &[],
+            Layer::Convolve { term, .. } => std::slice::from_ref(term),
+            Layer::Squares { terms } => terms,
+        }
+    }
+
+    /// Rows and columns that the convolutions give: twice the map's before pooling.
+    pub(in super::super) fn convolved(&self) -> [usize; 2] {
+        let factor = if matches!(self.layer, Layer::Convolve { pool: true, .. }) { 2 } else { 1 };
+        [factor * self.shape.height, factor * self.shape.width]
+    }
+}

@@ -1,0 +1,162 @@
+//! A graph of convolutions computed in (row, column, channel) order with everything fused that can be.
+
+mod graph;
+mod layout;
+mod step;
+mod taps;
+#[cfg(test)]
+mod tests;
+
+use super::kernels::{Buffer, Isa};
+pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
+use layout::{Layout, Slots, layouts};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+use step::Step;
+
+/// A [`Graph`] made ready to run.
+#[derive(Debug)]
+pub(super) struct Network {
+    isa: Isa,
+    nodes: Vec<Planned>,
+    slots: Vec<Layout>,
+    inputs: Vec<Id>,
+    outputs: Vec<Id>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    /// None for an input.
+    step: Option<Step>,
+    slot: usize,
+    layout: Layout,
+    /// Distinct nodes to wait for.
+    waits: usize,
+    /// Nodes that wait for this one.
+    wakes: Vec<Id>,
+}
+
+/// Memory for one run of a [`Network`], kept from frame to frame.
+#[derive(Debug)]
+pub(super) struct Workspace(Buffer);
+
+type Maps<'a> = [RwLock<&'a mut [f32]>];
+
+impl Network {
+    /// Plans `graph`.
+    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
+        let layouts = layouts(graph);
+        let slots = Slots::assign(graph, &layouts);
+        let mut nodes: Vec<Planned> = (0..graph.nodes.len())
+            .map(|id| Planned {
+                step: Step::new(isa, graph, &layouts, id),
+                slot: slots.of[id],
+                layout: layouts[id],
+                waits: 0,
+                wakes: vec![],
+            })
+            .collect();
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let mut inputs = node.inputs();
+            inputs.sort_unstable();
+            inputs.dedup();
+            nodes[id].waits = inputs.len();
+            inputs.into_iter().for_each(|input| nodes[input].wakes.push(id));
+        }
+        let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
+        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone() }
+    }
+
+    /// Memory for [`Network::run`].
+    pub(super) fn workspace(&self) -> Workspace {
+        Workspace(Buffer::zeroed(self.slots.iter().map(|slot| slot.len().next_multiple_of(16)).sum()))
+    }
+
+    /// Computes the outputs, (channel, row, column) order like the inputs, on the threads of the current rayon pool.
+    ///
+    /// The values do not depend on the number of threads.
+    pub(super) fn run(&self, workspace: &mut Workspace, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        let mut rest = &mut *workspace.0;
+        let mut maps = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let (map, after) = rest.split_at_mut(slot.len().next_multiple_of(16));
+            maps.push(RwLock::new(map));
+            rest = after;
+        }
+        let waits: Vec<AtomicUsize> = self.nodes.iter().map(|node| AtomicUsize::new(node.waits)).collect();
+        let (maps, waits) = (&maps[..], &waits[..]);
+        rayon::scope(|scope| {
+            for (id, values) in self.inputs.iter().zip(inputs) {
+                let mut map = write(maps, self.nodes[*id].slot);
+                self.nodes[*id].layout.import(values, &mut map);
+            }
+            for id in &self.inputs {
+                self.wake(scope, *id, maps, waits);
+            }
+        });
+        for (id, values) in self.outputs.iter().zip(outputs) {
+            let map = maps[self.nodes[*id].slot].read().unwrap_or_else(PoisonError::into_inner);
+            self.nodes[*id].layout.export(&map, values);
+        }
+    }
+
+    /// Starts the nodes that waited only for `id`.
+    fn wake<'a>(&'a self, scope: &rayon::Scope<'a>, id: Id, maps: &'a Maps<'a>, waits: &'a [AtomicUsize]) {
+        for next in &self.nodes[id].wakes {
+            if waits[*next].fetch_sub(1, Ordering::AcqRel) == 1 {
+                let next = *next;
+                scope.spawn(move |scope| {
+                    self.compute(next, maps);
+                    self.wake(scope, next, maps, waits);
+                });
+            }
+        }
+    }
+
+    fn compute(&self, id: Id, maps: &Maps) {
+        let node = &self.nodes[id];
+        let Some(step) = &node.step else { return };
+        let read = |id: &Id| maps[self.nodes[*id].slot].read().unwrap_or_else(PoisonError::into_inner);
+        let guards: Vec<_> = step.inputs.iter().map(read).collect();
+        let inputs: Vec<&[f32]> = guards.iter().map(|guard| &***guard).collect();
+        let mut out = write(maps, node.slot);
+        let Layout { shape, halo, .. } = node.layout;
+        let rows = &mut out[halo * node.layout.row()..(halo + shape.height) * node.layout.row()];
+        let task = step.task_rows * node.layout.row();
+        rows.par_chunks_mut(task)
+            .with_max_len(1)
+            .enumerate()
+            .for_each(|(index, rows)| step.run(self.isa, &inputs, index * step.task_rows, rows));
+    }
+}
+
+fn write<'a, 'b>(maps: &'a Maps<'b>, slot: usize) -> std::sync::RwLockWriteGuard<'a, &'b mut [f32]> {
+    maps[slot].write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Layout {
+    /// Fills the map from values in (channel, row, column) order.
+    fn import(&self, values: &[f32], map: &mut [f32]) {
+        let Shape { channels, height, width } = self.shape;
+        for y in 0..height {
+            let row = &mut map[self.at(y, 0)..][..width * self.pitch];
+            for channel in 0..channels {
+                let from = &values[(channel * height + y) * width..][..width];
+                row[channel..].iter_mut().step_by(self.pitch).zip(from).for_each(|(to, value)| *to = *value);
+            }
+        }
+    }
+
+    /// The map's values in (channel, row, column) order.
+    fn export(&self, map: &[f32], values: &mut [f32]) {
+        let Shape { channels, height, width } = self.shape;
+        for y in 0..height {
+            let row = &map[self.at(y, 0)..][..width * self.pitch];
+            for channel in 0..channels {
+                let to = &mut values[(channel * height + y) * width..][..width];
+                to.iter_mut().zip(row[channel..].iter().step_by(self.pitch)).for_each(|(to, value)| *to = *value);
+            }
+        }
+    }
+}

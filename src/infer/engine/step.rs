@@ -1,0 +1,276 @@
+//! One node made ready to run: weights packed, offsets resolved.
+
+use super::graph::{Graph, Id, Layer, Term};
+use super::layout::{Layout, winograd};
+use super::taps::{axis_taps, period};
+use crate::infer::kernels::{AverageRows, Band, Buffer, GatherRow, Isa, Output, Residual, Tap, Tile, padded};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Outputs that one task computes, at least: enough for its weights to be read from a near cache.
+const TASK_OUTPUTS: usize = 1024;
+
+/// How a node's rows are computed.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// The nodes read, residual last.
+    pub inputs: Vec<Id>,
+    /// Rows of the map that one task computes.
+    pub task_rows: usize,
+    work: Work,
+    layout: Layout,
+    input_layouts: Vec<Layout>,
+    bias: Buffer,
+    residual: bool,
+    relu: bool,
+}
+
+#[derive(Debug)]
+enum Work {
+    Winograd { tile: Tile, weights: Buffer, pad: [usize; 2] },
+    Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, squares: bool },
+}
+
+/// The outputs at rows `period · Y + phase` and columns likewise.
+#[derive(Debug)]
+struct Phase {
+    taps: Vec<MapTap>,
+    weights: Buffer,
+}
+
+/// A [`Tap`] of any row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct MapTap {
+    source: usize,
+    /// Stored row for Y = 0 and rows from one Y to the next.
+    row: usize,
+    row_step: usize,
+    /// Value in the row for X = 0 and values from one X to the next.
+    start: usize,
+    step: usize,
+    depth: usize,
+}
+
+/// Memory that a thread keeps from task to task.
+#[derive(Default)]
+struct Scratch {
+    buffer: Buffer,
+    taps: Vec<Tap>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Step {
+    /// The step that computes node `id`; none for an input.
+    pub(super) fn new(isa: Isa, graph: &Graph, layouts: &[Layout], id: Id) -> Option<Self> {
+        let node = &graph.nodes[id];
+        let (layout, terms) = (layouts[id], node.terms());
+        let channels = padded(terms.first()?.convolution.bias.len());
+        let mut bias = Buffer::zeroed(channels);
+        for term in terms {
+            bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
+        }
+        let (residual, relu, pool) = match &node.layer {
+            Layer::Convolve { residual, relu, pool, .. } => (residual.is_some(), *relu, *pool),
+            _ => (false, false, false),
+        };
+        let work = match winograd(graph, node) {
+            Some(tile) => {
+                let convolution = &terms[0].convolution;
+                let inputs = graph.nodes[terms[0].input].shape.channels;
+                let weights = tile.weights(isa, &convolution.weights, convolution.bias.len(), inputs);
+                Work::Winograd { tile, weights, pad: convolution.pad }
+            }
+            None => {
+                let period = [period(terms, 0), period(terms, 1)];
+                let [height, width] = node.convolved();
+                let phase = |index: usize| {
+                    let phase = [index / period[1], index % period[1]];
+                    let used = phase[0] < height && phase[1] < width;
+                    Phase::new(isa, if used { terms } else { &[] }, layouts, channels, period, phase)
+                };
+                let phases = (0..period[0] * period[1]).map(phase).collect();
+                Work::Gather { phases, period, pool, squares: matches!(node.layer, Layer::Squares { .. }) }
+            }
+        };
+        let rows = (TASK_OUTPUTS / layout.shape.width.max(1)).max(1);
+        let task_rows = match &work {
+            Work::Winograd { tile, .. } => rows.next_multiple_of(tile.outputs()),
+            Work::Gather { period, .. } => rows.next_multiple_of(period[0]),
+        };
+        let inputs = node.inputs();
+        let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
+        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu })
+    }
+
+    /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
+    pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
+        let rows = first..first + out.len() / self.layout.row();
+        SCRATCH.with_borrow_mut(|scratch| match &self.work {
+            Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
+            Work::Gather { phases, period, pool: false, squares } => {
+                for (index, phase) in phases.iter().enumerate() {
+                    let [y, x] = [index / period[1], index % period[1]];
+                    let count = self.layout.shape.width.saturating_sub(x).div_ceil(period[1]);
+                    if count == 0 {
+                        continue;
+                    }
+                    let (start, step) = ((self.layout.halo + x) * self.layout.pitch, self.layout.pitch * period[1]);
+                    for row in rows.clone().filter(|row| row % period[0] == y) {
+                        let out = &mut out[(row - first) * self.layout.row() + start..];
+                        let output = match squares {
+                            true => Output::Squares { out, step },
+                            false => Output::Pixels {
+                                out,
+                                step,
+                                residual: self.residual(inputs, row, x, period[1]),
+                                relu: self.relu,
+                            },
+                        };
+                        self.gather(isa, phase, inputs, row / period[0], count, output, &mut scratch.taps);
+                    }
+                }
+            }
+            Work::Gather { phases, .. } => self.pooled(isa, phases, inputs, rows, out, scratch),
+        });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn band(
+        &self,
+        isa: Isa,
+        tile: Tile,
+        weights: &[f32],
+        pad: [usize; 2],
+        inputs: &[&[f32]],
+        rows: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let from = self.input_layouts[0];
+        let start = (rows.start + from.halo - pad[0]) * from.row() + (from.halo - pad[1]) * from.pitch;
+        let residual = self.residual(inputs, rows.start, 0, 1);
+        let band = Band {
+            tile,
+            input: &inputs[0][start..],
+            input_row: from.row(),
+            input_pitch: from.pitch,
+            depth: from.shape.channels,
+            weights,
+            bias: &self.bias,
+            rows: rows.len(),
+            columns: self.layout.shape.width,
+            out: &mut out[self.layout.halo * self.layout.pitch..],
+            out_row: self.layout.row(),
+            residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
+            relu: self.relu,
+            scratch: &mut scratch.buffer,
+        };
+        band.run(isa);
+    }
+
+    /// One row of one phase; `row` counts the phase's rows.
+    #[allow(clippy::too_many_arguments)]
+    fn gather(
+        &self,
+        isa: Isa,
+        phase: &Phase,
+        sources: &[&[f32]],
+        row: usize,
+        count: usize,
+        output: Output,
+        taps: &mut Vec<Tap>,
+    ) {
+        taps.clear();
+        taps.extend(phase.taps.iter().map(|tap| {
+            let start = (tap.row + row * tap.row_step) * self.input_layouts[tap.source].row() + tap.start;
+            Tap { source: tap.source, start, step: tap.step, depth: tap.depth }
+        }));
+        GatherRow { sources, taps, weights: &phase.weights, bias: &self.bias, count, output }.run(isa);
+    }
+
+    fn pooled(
+        &self,
+        isa: Isa,
+        phases: &[Phase],
+        inputs: &[&[f32]],
+        rows: Range<usize>,
+        out: &mut [f32],
+        Scratch { buffer, taps }: &mut Scratch,
+    ) {
+        let (pitch, width) = (self.layout.pitch, self.layout.shape.width);
+        buffer.reserve(4 * width * pitch);
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.layout.row())) {
+            let (top, bottom) = buffer[..4 * width * pitch].split_at_mut(2 * width * pitch);
+            for (y, line) in [&mut *top, &mut *bottom].into_iter().enumerate() {
+                for phase in phases {
+                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, relu: self.relu };
+                    self.gather(isa, phase, inputs, 2 * row + y, 2 * width, output, taps);
+                }
+            }
+            let out = &mut out[self.layout.halo * pitch..][..width * pitch];
+            AverageRows { top, bottom, out, pitch }.run(isa);
+        }
+    }
+
+    /// The residual map from an output on, every `step`-th pixel.
+    fn residual<'a>(&self, inputs: &[&'a [f32]], row: usize, column: usize, step: usize) -> Option<Residual<'a>> {
+        let (values, layout) = inputs.last().zip(self.input_layouts.last()).filter(|_| self.residual)?;
+        Some(Residual { values: &values[layout.at(row, column)..], step: step * layout.pitch })
+    }
+}
+
+impl Phase {
+    fn new(
+        isa: Isa,
+        terms: &[Term],
+        layouts: &[Layout],
+        channels: usize,
+        period: [usize; 2],
+        phase: [usize; 2],
+    ) -> Self {
+        let mut taps: Vec<MapTap> = Vec::new();
+        let mut matrix: Vec<f32> = Vec::new();
+        for (source, Term { input, convolution }) in terms.iter().enumerate() {
+            let layout = &layouts[*input];
+            let depth = layout.shape.channels;
+            let [_, kernel_columns] = convolution.kernel;
+            for y in axis_taps(convolution, 0, period[0], phase[0]) {
+                for x in axis_taps(convolution, 1, period[1], phase[1]) {
+                    let tap = MapTap {
+                        source,
+                        row: (y.offset + layout.halo as isize) as usize,
+                        row_step: y.step,
+                        start: (x.offset + layout.halo as isize) as usize * layout.pitch,
+                        step: x.step * layout.pitch,
+                        depth,
+                    };
+                    push_merged(&mut taps, tap);
+                    let element = y.kernel * kernel_columns + x.kernel;
+                    let kernel_size = convolution.kernel[0] * kernel_columns;
+                    for channel in 0..depth {
+                        let weight =
+                            |output: usize| convolution.weights[(output * depth + channel) * kernel_size + element];
+                        matrix.extend((0..convolution.bias.len()).map(weight));
+                        matrix.resize(matrix.len() + channels - convolution.bias.len(), 0.0);
+                    }
+                }
+            }
+        }
+        Self { taps, weights: isa.pack(&matrix, channels) }
+    }
+}
+
+/// Appends a tap, as part of the last one where its inputs follow that one's.
+fn push_merged(taps: &mut Vec<MapTap>, tap: MapTap) {
+    if let Some(last) = taps.last_mut() {
+        let expected = MapTap { start: last.start + last.depth, depth: tap.depth, ..*last };
+        if tap == expected {
+            last.depth += tap.depth;
+            return;
+        }
+    }
+    taps.push(tap);
+}

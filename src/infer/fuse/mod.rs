@@ -1,0 +1,136 @@
+//! Replaces the convolutional part of a model by the engine; what the engine does not know stays with tract.
+
+mod op;
+mod pattern;
+
+use super::engine::{Graph, Id, Layer, Network, Node, Term};
+use super::kernels::Isa;
+use op::Fused;
+use pattern::{Kind, Pattern, is_convolution, layer, map_shape};
+use std::collections::{BTreeMap, BTreeSet};
+use tract_onnx::tract_core::internal::*;
+
+/// What became of a model.
+#[derive(Debug, Default)]
+pub(super) struct Fusion {
+    /// Operators of the engine in the model.
+    pub operators: usize,
+    /// Layers in them.
+    pub layers: usize,
+    /// Convolutions that stay with tract: name and reason.
+    pub left: Vec<String>,
+}
+
+/// Replaces what can be replaced in a decluttered model.
+pub(super) fn fuse(model: &mut TypedModel, isa: Isa) -> TractResult<Fusion> {
+    let mut fusion = Fusion::default();
+    while let Some(region) = Region::first(model)? {
+        fusion.operators += 1;
+        fusion.layers += region.layers.len();
+        region.replace(model, isa)?;
+        model.compact()?;
+    }
+    for node in model.eval_order()?.into_iter().map(|id| model.node(id)).filter(|node| is_convolution(node)) {
+        let reason = layer(model, node.id.into()).err().unwrap_or_else(|| "not reached".into());
+        fusion.left.push(format!("{}: {reason}", node.name));
+    }
+    Ok(fusion)
+}
+
+/// Layers of a model with no operator that is unknown to the engine between them.
+#[derive(Default)]
+struct Region {
+    layers: BTreeMap<OutletId, Pattern>,
+    inputs: BTreeSet<OutletId>,
+    outputs: BTreeSet<OutletId>,
+}
+
+impl Region {
+    /// The layers before which only other operators come; none where the model has no layer.
+    fn first(model: &TypedModel) -> TractResult<Option<Self>> {
+        let mut region = Self::default();
+        let mut depths = HashMap::new();
+        let mut pending: Vec<(OutletId, bool)> =
+            model.output_outlets()?.iter().map(|outlet| (*outlet, false)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some((outlet, from_layer)) = pending.pop() {
+            let first = depth(model, outlet, &mut depths) == 1 && layer(model, outlet).is_ok();
+            if first && !from_layer {
+                region.outputs.insert(outlet);
+            }
+            if !first && from_layer {
+                region.inputs.insert(outlet);
+            }
+            if !seen.insert(outlet) {
+                continue;
+            }
+            match layer(model, outlet) {
+                Ok(pattern) => {
+                    pending.extend(pattern.inputs().map(|input| (input, first)));
+                    if first {
+                        region.layers.insert(outlet, pattern);
+                    }
+                }
+                Err(_) => pending.extend(model.node(outlet.node).inputs.iter().map(|input| (*input, false))),
+            }
+        }
+        Ok((!region.layers.is_empty()).then_some(region))
+    }
+
+    fn replace(self, model: &mut TypedModel, isa: Isa) -> TractResult<()> {
+        let mut graph = Graph::default();
+        let mut ids: HashMap<OutletId, Id> = HashMap::new();
+        for outlet in &self.inputs {
+            let shape = map_shape(model, *outlet).map_err(TractError::msg)?;
+            ids.insert(*outlet, graph.nodes.len());
+            graph.nodes.push(Node { layer: Layer::Input, shape });
+        }
+        let order: HashMap<usize, usize> = model.eval_order()?.into_iter().enumerate().map(|(i, id)| (id, i)).collect();
+        let mut layers: Vec<(OutletId, Pattern)> = self.layers.into_iter().collect();
+        layers.sort_by_key(|(outlet, _)| (order.get(&outlet.node).copied(), outlet.slot));
+        for (outlet, pattern) in layers {
+            let id = |outlet: &OutletId| ids.get(outlet).copied().context("a layer before its input");
+            let term = |(input, convolution)| Ok(Term { input: id(&input)?, convolution });
+            let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
+            let layer = match pattern.kind {
+                Kind::Squares => Layer::Squares { terms },
+                Kind::Convolve { residual, relu, pool } => Layer::Convolve {
+                    term: terms.pop().context("a convolution")?,
+                    residual: residual.as_ref().map(id).transpose()?,
+                    relu,
+                    pool,
+                },
+            };
+            ids.insert(outlet, graph.nodes.len());
+            graph.nodes.push(Node { layer, shape: pattern.shape });
+        }
+        let outputs: Vec<OutletId> = self.outputs.into_iter().collect();
+        graph.outputs = outputs.iter().filter_map(|outlet| ids.get(outlet).copied()).collect();
+        let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
+        let operator = Fused::new(Network::new(isa, &graph), facts.collect::<TractResult<_>>()?);
+        let mut patch = TypedModelPatch::new("fused convolutions");
+        let taps = patch.taps(model, &self.inputs)?;
+        let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();
+        let wires = patch.wire_node(format!("{name}.fused"), operator, &taps)?;
+        for (outlet, wire) in outputs.into_iter().zip(wires) {
+            patch.shunt_outside(model, outlet, wire)?;
+        }
+        patch.apply(model)
+    }
+}
+
+/// Largest number of alternations between unknown operators and layers before and including `outlet`: odd for layers.
+fn depth(model: &TypedModel, outlet: OutletId, known: &mut HashMap<OutletId, usize>) -> usize {
+    if let Some(depth) = known.get(&outlet) {
+        return *depth;
+    }
+    let found = layer(model, outlet);
+    let (inputs, odd) = match &found {
+        Ok(pattern) => (pattern.inputs().collect(), 1),
+        Err(_) => (model.node(outlet.node).inputs.to_vec(), 0),
+    };
+    let deepest = inputs.into_iter().map(|input| depth(model, input, known)).max().unwrap_or(0);
+    let depth = if deepest % 2 == odd { deepest } else { deepest + 1 };
+    known.insert(outlet, depth);
+    depth
+}

@@ -1,0 +1,69 @@
+//! The engine as an operator of tract.
+
+use crate::infer::engine::{Network, Workspace};
+use std::sync::{Arc, Mutex, PoisonError};
+use tract_onnx::tract_core::internal::*;
+
+/// Many layers of a model as one operator: maps (1, c, h, w) in, maps out.
+#[derive(Clone, Debug)]
+pub(super) struct Fused {
+    network: Arc<Network>,
+    outputs: TVec<TypedFact>,
+    /// Memory of earlier runs; as many pieces as runs were ever under way at once.
+    idle: Arc<Mutex<Vec<Workspace>>>,
+}
+
+impl Fused {
+    pub(super) fn new(network: Network, outputs: TVec<TypedFact>) -> Self {
+        Self { network: Arc::new(network), outputs, idle: Arc::default() }
+    }
+}
+
+impl PartialEq for Fused {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.network, &other.network)
+    }
+}
+
+impl Eq for Fused {}
+
+impl Op for Fused {
+    fn name(&self) -> StaticName {
+        "FusedConvolutions".into()
+    }
+
+    fn validation(&self) -> Validation {
+        Validation::Rounding
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Fused {
+    op_out_of_plan!();
+
+    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let inputs = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
+        let inputs = inputs.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
+        let zeros = |fact: &TypedFact| Tensor::zero::<f32>(fact.shape.as_concrete().unwrap_or_default());
+        let mut outputs = self.outputs.iter().map(zeros).collect::<TractResult<TVec<_>>>()?;
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let workspace = idle().pop();
+        let mut workspace = workspace.unwrap_or_else(|| self.network.workspace());
+        {
+            let mut views = outputs.iter_mut().map(|t| t.try_as_plain_ram_mut()).collect::<TractResult<TVec<_>>>()?;
+            let mut maps = views.iter_mut().map(|v| v.as_slice_mut::<f32>()).collect::<TractResult<Vec<_>>>()?;
+            self.network.run(&mut workspace, &inputs, &mut maps);
+        }
+        idle().push(workspace);
+        Ok(outputs.into_iter().map(|output| output.into_tvalue()).collect())
+    }
+}
+
+impl TypedOp for Fused {
+    fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(self.outputs.clone())
+    }
+
+    as_op!();
+}

@@ -1,0 +1,254 @@
+//! Nodes of a decluttered tract model → layers of the engine's graph.
+
+use crate::infer::engine::{Convolution, Shape};
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::math::{Add, Max, Mul, Square, Sub};
+use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
+
+/// A layer as it stands in the model.
+pub(super) struct Pattern {
+    pub kind: Kind,
+    /// The convolved maps, each with its convolution; one for [`Kind::Convolve`], two for [`Kind::Squares`].
+    pub terms: Vec<(OutletId, Convolution)>,
+    pub shape: Shape,
+}
+
+/// What a [`Pattern`] does with its convolutions.
+pub(super) enum Kind {
+    Convolve { residual: Option<OutletId>, relu: bool, pool: bool },
+    Squares,
+}
+
+impl Pattern {
+    /// Every map that the layer reads.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = OutletId> {
+        let residual = if let Kind::Convolve { residual, .. } = self.kind { residual } else { None };
+        self.terms.iter().map(|(input, _)| *input).chain(residual).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// The longest layer that ends at `outlet`; the reason where there is none.
+pub(super) fn layer(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
+    match squares(model, outlet) {
+        Some(terms) => Ok(Pattern { kind: Kind::Squares, terms: terms?, shape: map_shape(model, outlet)? }),
+        None => convolve(model, outlet),
+    }
+}
+
+/// Whether the node is one that layers are made around.
+pub(super) fn is_convolution(node: &TypedNode) -> bool {
+    node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<EinSum>()
+}
+
+/// Pool(ReLU(convolution + residual)), every part but the convolution optional.
+fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
+    let pooled = pool_input(model, outlet);
+    let activated = pooled.unwrap_or(outlet);
+    let positive = relu_input(model, activated);
+    let sum = positive.unwrap_or(activated);
+    let (term, residual) = match linear(model, sum) {
+        Ok(term) => (term, None),
+        Err(reason) => residual_sum(model, sum).ok_or(reason)?,
+    };
+    if pooled.is_some() && (term.1.transposed || residual.is_some()) {
+        return Err("pooling after more than a convolution and its activation".into());
+    }
+    let kind = Kind::Convolve { residual, relu: positive.is_some(), pool: pooled.is_some() };
+    Ok(Pattern { kind, terms: vec![term], shape: map_shape(model, outlet)? })
+}
+
+/// The two convolutions of Σ_c (a − b)², the second one's sign turned; none where it is something else.
+fn squares(model: &TypedModel, outlet: OutletId) -> Option<Result<Vec<(OutletId, Convolution)>, String>> {
+    let reduce = model.node(outlet.node);
+    let Reduce { axes, reducer } = reduce.op_as::<Reduce>()?;
+    if **axes != [1] || *reducer != Reducer::Sum {
+        return None;
+    }
+    let square = model.node(reduce.inputs[0].node);
+    let squared = match square.op_as::<ElementWiseOp>() {
+        Some(op) => op.0.is::<Square>(),
+        None => binary::<Mul>(square).is_some_and(|[a, b]| a == b),
+    };
+    let [left, right] = binary::<Sub>(model.node(square.inputs.first().filter(|_| squared)?.node))?;
+    Some(linear(model, left).and_then(|left| {
+        let mut right = linear(model, right)?;
+        right.1.weights.iter_mut().chain(&mut right.1.bias).for_each(|value| *value = -*value);
+        let same = left.1.bias.len() == right.1.bias.len();
+        if same { Ok(vec![left, right]) } else { Err("difference of unequal numbers of channels".into()) }
+    }))
+}
+
+fn binary<O: tract_onnx::tract_core::ops::binary::BinMiniOp>(node: &TypedNode) -> Option<[OutletId; 2]> {
+    let op = node.op_as::<TypedBinOp>()?;
+    let [a, b] = node.inputs[..] else { return None };
+    op.0.is::<O>().then_some([a, b])
+}
+
+fn pool_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
+    let node = model.node(outlet.node);
+    let pool = node.op_as::<SumPool>()?;
+    let input = *node.inputs.first()?;
+    let (from, to) = (map_shape(model, input).ok()?, map_shape(model, outlet).ok()?);
+    let halves = from.height == 2 * to.height && from.width == 2 * to.width;
+    let spec = &pool.pool_spec;
+    let fits = pool.normalize && *spec.kernel_shape == [2, 2] && *spec.strides() == [2, 2] && plain(spec);
+    (fits && halves && pads(spec, from) == [0, 0]).then_some(input)
+}
+
+fn relu_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
+    let [a, b] = binary::<Max>(model.node(outlet.node))?;
+    let is_zero = |outlet| constant(model, outlet).is_some_and(|values| values == [0.0]);
+    if is_zero(b) { Some(a) } else { is_zero(a).then_some(b) }
+}
+
+type WithResidual = ((OutletId, Convolution), Option<OutletId>);
+
+fn residual_sum(model: &TypedModel, outlet: OutletId) -> Option<WithResidual> {
+    let [a, b] = binary::<Add>(model.node(outlet.node))?;
+    if map_shape(model, a).ok()? != map_shape(model, b).ok()? {
+        return None;
+    }
+    let used_once = |outlet: OutletId| model.outlet_successors(outlet).len() == 1;
+    let order = if used_once(b) && !used_once(a) { [(b, a), (a, b)] } else { [(a, b), (b, a)] };
+    order.into_iter().find_map(|(sum, residual)| Some((linear(model, sum).ok()?, Some(residual))))
+}
+
+/// A convolution with its bias: its input and itself.
+fn linear(model: &TypedModel, outlet: OutletId) -> Result<(OutletId, Convolution), String> {
+    let node = model.node(outlet.node);
+    map_shape(model, outlet)?;
+    if let Some(op) = node.op_as::<Conv>() {
+        return convolution(model, node, &op.pool_spec, &op.kernel_fmt, op.group, op.q_params.is_some(), None);
+    }
+    if let Some(op) = node.op_as::<Deconv>() {
+        let adjustments = Some(&*op.adjustments);
+        return convolution(model, node, &op.pool_spec, &op.kernel_format, op.group, false, adjustments);
+    }
+    if node.op_is::<EinSum>() {
+        return projection(model, node);
+    }
+    if let Some([a, b]) = binary::<Add>(node) {
+        for (sum, bias) in [(a, b), (b, a)] {
+            let Some(values) = constant(model, bias) else { continue };
+            let (input, mut convolution) = projection(model, model.node(sum.node))?;
+            let channels = convolution.bias.len();
+            let shape = model.outlet_fact(bias).map_err(|e| e.to_string())?.shape.as_concrete().unwrap_or_default();
+            if values.len() != 1 && (shape != [1, channels, 1, 1] || values.len() != channels) {
+                return Err("a constant that is not one value a channel is added".into());
+            }
+            let values = values.iter().cycle();
+            convolution.bias.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            return Ok((input, convolution));
+        }
+    }
+    Err(format!("{} is not a convolution", node.op.name()))
+}
+
+fn convolution(
+    model: &TypedModel,
+    node: &TypedNode,
+    spec: &PoolSpec,
+    format: &KernelFormat,
+    group: usize,
+    quantized: bool,
+    adjustments: Option<&[usize]>,
+) -> Result<(OutletId, Convolution), String> {
+    let [input, kernel, bias] = node.inputs[..] else { return Err("quantized".into()) };
+    if quantized {
+        return Err("quantized".into());
+    }
+    if group != 1 {
+        return Err(format!("{group} groups"));
+    }
+    if !plain(spec) || *format != KernelFormat::OIHW {
+        return Err("not a two-dimensional convolution without dilation in channel, row, column order".into());
+    }
+    let from = map_shape(model, input)?;
+    let weights = constant(model, kernel).ok_or("weights that are not constant")?;
+    let bias = constant(model, bias).ok_or("a bias that is not constant")?;
+    let [rows, columns] = spec.kernel_shape[..] else { return Err("not two-dimensional".into()) };
+    let (outputs, strides) = (spec.output_channels, spec.strides());
+    if weights.len() != outputs * from.channels * rows * columns || !(bias.len() == 1 || bias.len() == outputs) {
+        return Err(format!("{} weights and {} biases do not fit its shape", weights.len(), bias.len()));
+    }
+    let pad = match adjustments {
+        None => pads(spec, from),
+        Some(adjustments) => {
+            let size = [from.height, from.width];
+            let padding = spec
+                .padding
+                .compute_for_deconv(&size, &spec.kernel_shape, &spec.dilations(), &strides, adjustments)
+                .map_err(|e| e.to_string())?;
+            [padding[0].pad_before, padding[1].pad_before]
+        }
+    };
+    let convolution = Convolution {
+        weights: weights.to_vec(),
+        bias: bias.iter().copied().cycle().take(outputs).collect(),
+        kernel: [rows, columns],
+        stride: [strides[0], strides[1]],
+        pad,
+        transposed: adjustments.is_some(),
+    };
+    Ok((input, convolution))
+}
+
+/// A 1 × 1 convolution, which decluttering turns into a matrix product over the channels.
+fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolution), String> {
+    let op = node.op_as::<EinSum>().ok_or_else(|| format!("{} is not a convolution", node.op.name()))?;
+    let other = || format!("the matrix product {} is not a 1×1 convolution", op.axes);
+    let ([a, b], None) = (&node.inputs[..], op.q_params) else { return Err("quantized".into()) };
+    let (inputs, outputs) = op.axes.to_strs();
+    let letters: Vec<Vec<char>> = inputs.iter().chain(&outputs).map(|s| s.chars().collect()).collect();
+    let [first, second, output] = &letters[..] else { return Err(other()) };
+    let swapped = constant(model, *a).is_some();
+    let (input, weights, map, matrix) = if swapped { (*b, *a, second, first) } else { (*a, *b, first, second) };
+    let weights = constant(model, weights).ok_or("weights that are not constant")?;
+    let ([n, i, h, w], [n_out, o, h_out, w_out]) = (&map[..], &output[..]) else { return Err(other()) };
+    if (n, h, w) != (n_out, h_out, w_out) {
+        return Err(other());
+    }
+    let channels = map_shape(model, input)?.channels;
+    let outputs = weights.len() / channels.max(1);
+    let weights = match matrix[..] {
+        [first, second] if (first, second) == (*o, *i) => weights.to_vec(),
+        [first, second] if (first, second) == (*i, *o) => {
+            (0..outputs * channels).map(|index| weights[index % channels * outputs + index / channels]).collect()
+        }
+        _ => return Err(other()),
+    };
+    let bias = vec![0.0; outputs];
+    let one = [1, 1];
+    Ok((input, Convolution { weights, bias, kernel: one, stride: one, pad: [0, 0], transposed: false }))
+}
+
+/// (channels, rows, columns) of a single map of f32.
+pub(super) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, String> {
+    let fact = model.outlet_fact(outlet).map_err(|e| e.to_string())?;
+    match fact.shape.as_concrete() {
+        Some(&[1, channels, height, width])
+            if fact.datum_type == f32::datum_type() && fact.is_plain() && channels * height * width > 0 =>
+        {
+            Ok(Shape { channels, height, width })
+        }
+        _ => Err(format!("{fact:?} is not one map of f32")),
+    }
+}
+
+fn constant(model: &TypedModel, outlet: OutletId) -> Option<&[f32]> {
+    let values = model.outlet_fact(outlet).ok()?.konst.as_ref()?;
+    values.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
+}
+
+fn plain(spec: &PoolSpec) -> bool {
+    spec.data_format == DataFormat::NCHW && spec.rank() == 2 && spec.dilations().iter().all(|d| *d == 1)
+}
+
+fn pads(spec: &PoolSpec, from: Shape) -> [usize; 2] {
+    let padding = spec.computed_padding(&[from.height, from.width]);
+    [padding[0].pad_before, padding[1].pad_before]
+}

@@ -1,0 +1,197 @@
+//! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
+
+use super::vector::{BLOCK, Vector, multiply_add};
+use super::{Isa, Kernel, next_panel};
+
+/// Neighbouring inputs that each output of a row takes from one source.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Tap {
+    /// Index into [`GatherRow::sources`].
+    pub source: usize,
+    /// Where the first output's inputs start.
+    pub start: usize,
+    /// Values from one output's inputs to the next's.
+    pub step: usize,
+    /// Number of inputs.
+    pub depth: usize,
+}
+
+/// A row of `count` outputs: bias + Σ over taps of inputs · weights, all channels.
+pub(in super::super) struct GatherRow<'a> {
+    /// What the taps read.
+    pub sources: &'a [&'a [f32]],
+    /// In the order of the weights.
+    pub taps: &'a [Tap],
+    /// (Σ depth, channels), packed with [`Isa::pack`].
+    pub weights: &'a [f32],
+    /// One value a channel; their number is a multiple of [`super::LANES`].
+    pub bias: &'a [f32],
+    /// Outputs in the row.
+    pub count: usize,
+    /// What becomes of them.
+    pub output: Output<'a>,
+}
+
+/// Where a row's outputs go.
+pub(in super::super) enum Output<'a> {
+    /// All channels of each output, `step` values apart.
+    Pixels {
+        /// Starts at the first output.
+        out: &'a mut [f32],
+        /// Values from one output to the next.
+        step: usize,
+        /// Added before the activation.
+        residual: Option<Residual<'a>>,
+        /// Replace negative values by 0.
+        relu: bool,
+    },
+    /// The sum over channels of each output's square, `step` values apart.
+    Squares {
+        /// Starts at the first output.
+        out: &'a mut [f32],
+        /// Values from one output to the next.
+        step: usize,
+    },
+}
+
+/// Another map of the outputs' shape.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Residual<'a> {
+    /// Starts at the first output's position.
+    pub values: &'a [f32],
+    /// Values from one output to the next.
+    pub step: usize,
+}
+
+impl GatherRow<'_> {
+    /// Computes the row.
+    ///
+    /// # Panics
+    /// Where a tap, the weights or the output do not fit their slices: a mistake in the plan.
+    pub(in super::super) fn run(self, isa: Isa) {
+        let (channels, count) = (self.bias.len(), self.count);
+        if count == 0 || channels == 0 {
+            return;
+        }
+        assert_eq!(channels % super::LANES, 0, "channels in whole vectors");
+        for tap in self.taps {
+            assert!(
+                tap.start + (count - 1) * tap.step + tap.depth <= self.sources[tap.source].len(),
+                "tap in its source"
+            );
+        }
+        let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
+        assert_eq!(self.weights.len(), depth * channels, "weights of all taps");
+        match &self.output {
+            Output::Pixels { out, step, residual, .. } => {
+                assert!((count - 1) * step + channels <= out.len(), "outputs in their slice");
+                if let Some(residual) = residual {
+                    assert!((count - 1) * residual.step + channels <= residual.values.len(), "residual in its slice");
+                }
+            }
+            Output::Squares { out, step } => assert!((count - 1) * step < out.len(), "sums in their slice"),
+        }
+        // SAFETY: the assertions above bound every access of `strip`.
+        unsafe { isa.run(self) }
+    }
+}
+
+impl Kernel for GatherRow<'_> {
+    /// The row in strips of [`BLOCK`] outputs; the last strip overlaps the one before it.
+    #[inline(always)]
+    unsafe fn run<V: Vector>(mut self) {
+        let mut x = 0;
+        while x < self.count {
+            // SAFETY: the caller's; no strip reaches past `count`.
+            unsafe {
+                if self.count >= BLOCK {
+                    self.strip::<V, BLOCK>(x.min(self.count - BLOCK));
+                    x += BLOCK;
+                } else {
+                    self.strip::<V, 1>(x);
+                    x += 1;
+                }
+            }
+        }
+    }
+}
+
+impl GatherRow<'_> {
+    #[inline(always)]
+    unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize) {
+        let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
+        let mut squares = [0.0; R];
+        let mut channel = 0;
+        while channel < self.bias.len() {
+            let vectors = next_panel((self.bias.len() - channel) / V::LANES, V::PANEL);
+            // SAFETY: the caller's.
+            unsafe {
+                let weights = self.weights.as_ptr().add(channel * depth);
+                match vectors {
+                    1 => self.block::<V, R, 1>(x, channel, weights, &mut squares),
+                    2 => self.block::<V, R, 2>(x, channel, weights, &mut squares),
+                    _ => self.block::<V, R, 4>(x, channel, weights, &mut squares),
+                }
+            }
+            channel += vectors * V::LANES;
+        }
+        if let Output::Squares { out, step } = &mut self.output {
+            for (r, sum) in squares.iter().enumerate() {
+                out[(x + r) * *step] = *sum;
+            }
+        }
+    }
+
+    /// R outputs from `x` on, N vectors of channels from `channel` on.
+    #[inline(always)]
+    unsafe fn block<V: Vector, const R: usize, const N: usize>(
+        &mut self,
+        x: usize,
+        channel: usize,
+        mut weights: *const f32,
+        squares: &mut [f32; R],
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut sums = [[V::splat(0.0); N]; R];
+            for n in 0..N {
+                let bias = V::load(self.bias.as_ptr().add(channel + n * V::LANES));
+                for row in &mut sums {
+                    row[n] = bias;
+                }
+            }
+            for tap in self.taps {
+                let inputs = self.sources.get_unchecked(tap.source).as_ptr().add(tap.start + x * tap.step);
+                sums = multiply_add(sums, inputs, tap.step, tap.depth, weights);
+                weights = weights.add(tap.depth * N * V::LANES);
+            }
+            match &mut self.output {
+                Output::Pixels { out, step, residual, relu } => {
+                    let zero = V::splat(0.0);
+                    for (r, row) in sums.iter_mut().enumerate() {
+                        for (n, value) in row.iter_mut().enumerate() {
+                            let at = channel + n * V::LANES;
+                            if let Some(residual) = residual {
+                                let other = residual.values.as_ptr().add((x + r) * residual.step + at);
+                                *value = value.add(V::load(other));
+                            }
+                            if *relu {
+                                *value = zero.max(*value);
+                            }
+                            value.store(out.as_mut_ptr().add((x + r) * *step + at));
+                        }
+                    }
+                }
+                Output::Squares { .. } => {
+                    for (square, row) in squares.iter_mut().zip(sums) {
+                        let mut sum = V::splat(0.0);
+                        for value in row {
+                            sum = value.mul_add(value, sum);
+                        }
+                        *square += sum.sum();
+                    }
+                }
+            }
+        }
+    }
+}

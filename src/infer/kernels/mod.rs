@@ -1,0 +1,176 @@
+//! The arithmetic of [`super::engine`], written once over a vector type and compiled for each instruction set.
+//!
+//! Functions here check every bound they rely on and are safe to call; `unsafe` does not leave this folder.
+#![allow(unsafe_code)]
+
+mod buffer;
+mod gather;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pool;
+mod portable;
+mod vector;
+mod winograd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(super) use buffer::Buffer;
+pub(super) use gather::{GatherRow, Output, Residual, Tap};
+pub(super) use pool::AverageRows;
+use vector::Vector;
+pub(super) use winograd::{Band, Tile};
+
+/// Channels are stored in multiples of this many values, the widest vector of any instruction set.
+pub(super) const LANES: usize = 16;
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Portable,
+}
+
+/// Work that is compiled for each instruction set.
+trait Kernel {
+    /// # Safety
+    /// The processor has the instructions of `V`, and every access that `self` describes lies in its slices.
+    unsafe fn run<V: Vector>(self);
+}
+
+impl Isa {
+    /// Every instruction set of this processor, fastest first.
+    pub fn available() -> Vec<Self> {
+        let mut kinds = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+                kinds.push(Kind::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                kinds.push(Kind::Avx2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            kinds.push(Kind::Neon);
+        }
+        kinds.push(Kind::Portable);
+        kinds.into_iter().map(Self).collect()
+    }
+
+    /// The fastest instruction set of this processor.
+    pub fn best() -> Self {
+        Self::available().into_iter().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// `avx512`, `avx2`, `neon` or `portable`.
+    ///
+    /// # Errors
+    /// A sentence where `name` is none of them or this processor lacks it.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
+            format!("expected an instruction set of this processor ({}), got {name:?}", names.join(", "))
+        })
+    }
+
+    /// The name that [`Isa::named`] takes.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+            Kind::Portable => "portable",
+        }
+    }
+
+    /// Values in one vector.
+    fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => x86::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => x86::Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::Neon::LANES,
+            Kind::Portable => portable::Portable::LANES,
+        }
+    }
+
+    /// Vectors of output channels that are computed together.
+    fn panel(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => x86::Avx512::PANEL,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => x86::Avx2::PANEL,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::Neon::PANEL,
+            Kind::Portable => portable::Portable::PANEL,
+        }
+    }
+
+    /// Runs `kernel`.
+    ///
+    /// # Safety
+    /// Every access that `kernel` describes lies in its slices.
+    unsafe fn run(self, kernel: impl Kernel) {
+        // SAFETY: an `Isa` is made only by `available`, which asked the processor for the features that each of these
+        // functions is compiled with; the caller vouches for the accesses.
+        unsafe {
+            match self.0 {
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx512 => x86::with_avx512(kernel),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx2 => x86::with_avx2(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Kind::Neon => neon::with_neon(kernel),
+                Kind::Portable => kernel.run::<portable::Portable>(),
+            }
+        }
+    }
+
+    /// Reorders a (depth, channels) matrix for the micro-kernel: panel by panel, each (depth, panel width).
+    ///
+    /// `channels` is a multiple of [`LANES`].
+    pub(super) fn pack(self, matrix: &[f32], channels: usize) -> Buffer {
+        let depth = matrix.len() / channels.max(1);
+        let mut packed = Buffer::zeroed(matrix.len());
+        let (mut at, mut first) = (0, 0);
+        while first < channels {
+            let width = next_panel((channels - first) / self.lanes(), self.panel()) * self.lanes();
+            for k in 0..depth {
+                packed[at..at + width].copy_from_slice(&matrix[k * channels + first..][..width]);
+                at += width;
+            }
+            first += width;
+        }
+        packed
+    }
+}
+
+/// Vectors in the next panel where `left` vectors of channels are left and `most` fit a panel: 4, 2 or 1.
+fn next_panel(left: usize, most: usize) -> usize {
+    match left.min(most) {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    }
+}
+
+/// `channels`, rounded up to whole vectors.
+pub(super) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
+}

@@ -1,0 +1,107 @@
+//! This project's operators against tract's own on whole bundles.
+#![allow(clippy::expect_used, reason = "a test stops where it fails")]
+
+#[path = "common/model.rs"]
+mod model;
+
+use model::{Graph, Network, int, ints};
+use mudenet_edge::bundle::{Bundle, INPUT, LOGICAL, STRUCTURAL};
+use mudenet_edge::infer::{Engine, Isa, LevelScores, Scorer, TractScorer};
+use mudenet_edge::map::Branch;
+use mudenet_edge::preprocess::ModelInput;
+
+/// Largest difference relative to the branch's largest score.
+const TOLERANCE: f32 = 2e-5;
+
+fn score(bundle: &Bundle, engine: Engine, seed: u64) -> LevelScores {
+    let preprocess = &bundle.meta().preprocess;
+    let input = model::input(preprocess.height, preprocess.width, seed);
+    let mut scorer = TractScorer::with_engine(bundle, engine).expect("the bundle loads");
+    scorer.score(&input).expect("the bundle runs")
+}
+
+fn assert_close(name: &str, got: &LevelScores, expected: &LevelScores) {
+    for branch in [Branch::Structural, Branch::Logical] {
+        let (got, expected) = (got.branch(branch), expected.branch(branch));
+        let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let worst = got.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(got.iter().all(|v| v.is_finite()), "{name}, {branch:?}: not finite");
+        assert!(worst <= TOLERANCE * largest, "{name}, {branch:?}: {worst} of {largest}");
+    }
+}
+
+#[test]
+fn fused_scores_are_those_of_tract() {
+    for (width, rows, columns) in [(64, 64, 128), (32, 128, 128), (16, 256, 256), (16, 192, 64), (10, 64, 64)] {
+        let bundle = model::bundle(Network { width, rows, columns, seed: 3 });
+        let expected = score(&bundle, Engine::Plain, 8);
+        for isa in Isa::available() {
+            let name = format!("width {width}, {rows}×{columns}, {}", isa.name());
+            assert_close(&name, &score(&bundle, Engine::Fused(isa), 8), &expected);
+        }
+    }
+}
+
+#[test]
+fn a_frame_leaves_nothing_behind_for_the_next() {
+    let bundle = model::bundle(Network { width: 16, rows: 128, columns: 64, seed: 4 });
+    let input = |seed| model::input(128, 64, seed);
+    let broken = ModelInput::new(128, 64, vec![f32::NAN; 3 * 128 * 64]).expect("3 planes");
+    for isa in Isa::available() {
+        let mut scorer = TractScorer::with_engine(&bundle, Engine::Fused(isa)).expect("the bundle loads");
+        let first = scorer.score(&input(1)).expect("scores");
+        let scores = scorer.score(&broken).expect("scores of a broken frame");
+        for branch in [Branch::Structural, Branch::Logical] {
+            assert!(scores.branch(branch).iter().all(|v| v.is_nan()), "{}: NaN must not be hidden", isa.name());
+        }
+        assert_eq!(scorer.score(&input(1)).expect("scores"), first);
+        assert_ne!(scorer.score(&input(2)).expect("scores"), first);
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let bundle = model::bundle(Network { width: 24, rows: 128, columns: 128, seed: 5 });
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| score(&bundle, Engine::Fused(Isa::best()), 9))
+    };
+    let one = on(1);
+    for threads in [2, 3, 4, 7] {
+        assert_eq!(on(threads), one, "{threads} threads");
+    }
+}
+
+/// Operators that the engine does not know, at the start, between layers and at the end, each with a use of its own.
+#[test]
+fn unknown_operators_run_on_tract_between_fused_layers() {
+    let (rows, columns, channels) = (64, 64, 20);
+    let mut graph = Graph::new(6);
+    let axes = graph.channel_axis();
+    let start = graph.node("Tanh", &[INPUT], vec![]);
+    let a = graph.conv(&start, [channels, 3, 3, 3], 2, 1, 1.0);
+    let a = graph.relu(&a);
+    let odd = graph.node("Sigmoid", &[&a], vec![]);
+    let b = graph.conv(&odd, [channels, channels, 5, 5], 1, 2, 1.0);
+    let b = graph.node("Add", &[&b, &a], vec![]);
+    let b = graph.relu(&b);
+    let unpadded = graph.node("MaxPool", &[&b], vec![ints("kernel_shape", &[1, 1])]);
+    let grouped = graph.grouped(&unpadded, channels, 4);
+    let mut scores = Vec::new();
+    for _ in 0..3 {
+        let left = graph.conv(&grouped, [2 * channels, channels, 1, 1], 1, 0, 1.0);
+        let right = graph.conv(&a, [2 * channels, channels, 3, 3], 1, 1, 1.0);
+        scores.push(graph.score(&left, &right, &axes));
+    }
+    let scores: Vec<&str> = scores.iter().map(String::as_str).collect();
+    graph.node("Concat", &scores, vec![int("axis", 1)]);
+    graph.rename_last(STRUCTURAL);
+    graph.node("Sqrt", &[STRUCTURAL], vec![]);
+    graph.rename_last(LOGICAL);
+    let map = [1, 3, rows / 2, columns / 2];
+    let proto = graph.finish(&[(INPUT, [1, 3, rows, columns])], &[(STRUCTURAL, map), (LOGICAL, map)]);
+    let network = Network { width: 16, rows, columns, seed: 6 };
+    let bundle = Bundle::assemble(proto, &model::meta(network)).expect("a bundle");
+    let expected = score(&bundle, Engine::Plain, 2);
+    assert_close("unknown operators", &score(&bundle, Engine::Fused(Isa::best()), 2), &expected);
+}
