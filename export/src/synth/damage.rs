@@ -3,7 +3,8 @@
 use super::defect::Defect;
 use super::geometry::{P, p};
 use super::light::Finish;
-use super::scene::{Decal, Mark, Scene};
+use super::mark::{Decal, Mark};
+use super::scene::Scene;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::f32::consts::TAU;
@@ -37,7 +38,7 @@ fn scratch(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Decal> {
         let points = curve(spot(scene, item, rng)?, length, 0.16, 9, rng);
         if points.iter().all(|&q| shows(scene, item, q)) {
             let half_width = rng.random_range(0.26..0.42);
-            let mut decal = Decal::pressed(item, Mark::path(points, half_width), 0.16, half_width);
+            let mut decal = Decal::pressed(item, Mark::path(points, half_width), 0.22, half_width);
             decal.tint = Some((bare(scene, item, 1.35), 0.35));
             return Some(decal);
         }

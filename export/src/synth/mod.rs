@@ -26,6 +26,7 @@ mod dots;
 mod geometry;
 mod hardware;
 mod light;
+mod mark;
 mod mixup;
 mod pills;
 mod render;
@@ -57,7 +58,7 @@ const VISIBLE: f32 = 11.0;
 /// Pixels of the trial rendering that a defect must cover.
 const TRIAL_AREA: usize = 14;
 /// Defects drawn before the last one is taken as it is.
-const DRAWS: u32 = 40;
+const DRAWS: u32 = 200;
 
 /// What is on the pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -3,7 +3,8 @@
 use super::geometry::{degrees, p};
 use super::hardware::{BLUE, BRASS, Connector, Gear, Mat, Nut, Plate, Screw, Seal, Washer};
 use super::light::Finish;
-use super::scene::{Decal, Item, Mark, Part, Scene};
+use super::mark::{Decal, Mark};
+use super::scene::{Item, Part, Scene};
 use super::setup::{Setup, jitter, turn};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
