@@ -1,4 +1,5 @@
 //! The map arithmetic against values that `tests/oracle/golden_map.py` printed (numpy 2.4.6, scipy 1.17.1).
+#![allow(clippy::unwrap_used, clippy::excessive_precision)]
 
 use mudenet_edge::infer::LevelScores;
 use mudenet_edge::map::{Gaussian, Grid, Range, RangeObserver, Ranges, Scoring, Upsample};

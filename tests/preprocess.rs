@@ -1,4 +1,5 @@
 //! Preprocessing against Pillow and against arithmetic by hand.
+#![allow(clippy::unwrap_used, clippy::excessive_precision)]
 
 use mudenet_edge::capture::{Frame, Samples};
 use mudenet_edge::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess};

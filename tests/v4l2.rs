@@ -1,4 +1,5 @@
 //! The V4L2 camera on a device that is made by a preloaded library (`fake_v4l2.c`): each scenario is this program again.
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use mudenet_edge::capture::{Camera, CaptureError, Frame, PixelFormat, V4l2Camera, V4l2Settings};

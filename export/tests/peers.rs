@@ -1,4 +1,5 @@
 //! The frozen graph in libtorch, tract and ONNX Runtime.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

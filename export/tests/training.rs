@@ -1,4 +1,5 @@
 //! Losses, optimiser, and a whole small training through to the runtime.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

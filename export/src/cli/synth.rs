@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use mudenet_export::synth::{MAX_SIZE, MIN_SIZE, Plan, Product, dataset};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 /// Make a data set of product images in LOCO layout: good ones, defective ones and exact masks.
 ///
@@ -52,8 +53,12 @@ pub(super) fn run(args: &SynthArgs) -> anyhow::Result<()> {
         per_defect: args.per_defect,
     };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
+    let stop = super::stop_flag()?;
     let bar = ProgressBar::new(plan.count() as u64).with_style(style);
-    let written = dataset::write(&plan, &args.out, &|| bar.inc(1));
+    let written = dataset::write(&plan, &args.out, &|| {
+        bar.inc(1);
+        !stop.load(Ordering::Relaxed)
+    });
     bar.finish_and_clear();
     written?;
     println!("{}: {} pictures of {} × {} pixels", args.out.display(), plan.count(), plan.size, plan.size);

@@ -33,6 +33,9 @@ pub enum SynthError {
     /// The folder holds something already.
     #[error("{}: is not an empty folder; name one that is, or that does not exist yet", .0.display())]
     Occupied(PathBuf),
+    /// It was stopped before it was complete.
+    #[error("stopped before the data set was complete; nothing was written")]
+    Stopped,
     /// A file or folder cannot be written.
     #[error("{}: cannot be written: {reason}", path.display())]
     Write {
@@ -65,11 +68,11 @@ impl Plan {
 
 /// Writes the data set into folder `out`, which must be empty or not exist. Pictures are gathered in a hidden folder
 /// inside it and moved to their places once all are written; after an error nothing is left.
-/// `done` is called after each picture, from several threads.
+/// `proceed` is called after each picture, from several threads; once it returns `false` no further one is begun.
 ///
 /// # Errors
 /// [`SynthError`], naming the file or folder.
-pub fn write(plan: &Plan, out: &Path, done: &(dyn Fn() + Sync)) -> Result<(), SynthError> {
+pub fn write(plan: &Plan, out: &Path, proceed: &(dyn Fn() -> bool + Sync)) -> Result<(), SynthError> {
     if !(MIN_SIZE..=MAX_SIZE).contains(&plan.size) {
         return Err(SynthError::Size(plan.size));
     }
@@ -78,7 +81,7 @@ pub fn write(plan: &Plan, out: &Path, done: &(dyn Fn() + Sync)) -> Result<(), Sy
         return Err(SynthError::Occupied(out.to_owned()));
     }
     let part = out.join(".part");
-    let written = fill(plan, &part, done).and_then(|()| settle(&part, out));
+    let written = fill(plan, &part, proceed).and_then(|()| settle(&part, out));
     if written.is_err() {
         // What is half written is of no use; that it may not be removable either changes nothing.
         let _ = std::fs::remove_dir_all(&part);
@@ -99,9 +102,11 @@ fn settle(part: &Path, out: &Path) -> Result<(), SynthError> {
     std::fs::remove_dir(part).map_err(|e| failed(part, e))
 }
 
-fn fill(plan: &Plan, root: &Path, done: &(dyn Fn() + Sync)) -> Result<(), SynthError> {
-    for set in [Set::Train, Set::Validation, Set::TestGood, Set::Logical, Set::Structural] {
-        let folder = root.join(folder(set));
+fn fill(plan: &Plan, root: &Path, proceed: &(dyn Fn() -> bool + Sync)) -> Result<(), SynthError> {
+    let shots = plan.shots();
+    std::fs::create_dir_all(root).map_err(|e| failed(root, e))?;
+    for first in shots.iter().filter(|shot| shot.index == 0) {
+        let folder = root.join(folder(first.set));
         std::fs::create_dir_all(&folder).map_err(|e| failed(&folder, e))?;
     }
     let config = root.join("defects_config.json");
@@ -109,16 +114,16 @@ fn fill(plan: &Plan, root: &Path, done: &(dyn Fn() + Sync)) -> Result<(), SynthE
     let text = serde_json::to_string_pretty(&entries).map_err(|e| failed(&config, e))?;
     std::fs::write(&config, text + "\n").map_err(|e| failed(&config, e))?;
 
-    let shots = plan.shots();
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
     let work = || {
         while let Some(shot) = shots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = save(shot, root) {
+            let outcome = save(shot, root);
+            let go_on = proceed();
+            if let Err(error) = outcome.and(if go_on { Ok(()) } else { Err(SynthError::Stopped) }) {
                 next.store(shots.len(), Ordering::Relaxed);
                 failure.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
                 return;
             }
-            done();
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(shots.len());

@@ -21,7 +21,8 @@ fn measured(field: impl Fn(P) -> f32, q: P) -> f32 {
 #[test]
 fn distances_are_those_to_the_outline() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let fields: [(&str, fn(P) -> f32); 3] = [
+    type Field = (&'static str, fn(P) -> f32);
+    let fields: [Field; 3] = [
         ("slab", |q| slab(q, p(5.0, 3.0), 1.0)),
         ("hexagon", |q| hexagon(q, 4.0)),
         ("segment", |q| segment(q, p(-3.0, -1.0), p(4.0, 2.0)).0 - 1.0),

@@ -1,5 +1,5 @@
 //! What several tests of the exporter share.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use mudenet_edge::bundle::{Meta, Parity, RuntimeParity};
 use mudenet_edge::decide::Threshold;
