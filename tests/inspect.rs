@@ -239,8 +239,12 @@ fn help_has_an_example_for_each_command() {
     let help = run(folder.path(), &["--help"]);
     assert_eq!(help.code, 0);
     let commands = help.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names: Vec<&str> =
-        commands.take_while(|line| !line.is_empty()).filter_map(|l| l.split_whitespace().next()).collect();
+    // Long descriptions go on in lines that are indented further.
+    let names: Vec<&str> = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert!(names.contains(&"inspect"));
     for name in names.iter().filter(|name| **name != "help") {
         let help = run(folder.path(), &[name, "--help"]).stdout;

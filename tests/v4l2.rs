@@ -97,6 +97,7 @@ fn mjpeg() {
 }
 
 /// The device gives a frame every 10 ms and numbers them: one that is taken after a pause is newer than the pause.
+#[allow(clippy::disallowed_methods, reason = "the device runs by the clock")]
 fn fresh() {
     let mut camera = camera(PixelFormat::Grey);
     let mut last = pixel(&camera.trigger(DEADLINE).unwrap())[0];
