@@ -24,7 +24,7 @@ Examples:
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --false-reject 1% --confidence 95% -o calibrated.onnx
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --method tail-fit";
 
-/// Find the threshold that keeps a false-reject rate, from good parts that the model was not trained on
+/// Find a threshold that keeps a false-reject rate, from pictures of good parts
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -38,10 +38,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     bad: Option<PathBuf>,
     /// Share of good parts that may be rejected, such as 1% or 0.01
-    #[arg(long, value_name = "RATE", default_value = "1%", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", default_value = "1%", value_parser = rate, allow_hyphen_values = true)]
     false_reject: f64,
     /// Confidence that it is kept, or of the interval of an estimate
-    #[arg(long, value_name = "RATE", default_value = "95%", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", default_value = "95%", value_parser = rate, allow_hyphen_values = true)]
     confidence: f64,
     /// How the threshold is found
     #[arg(long, value_enum, default_value = "tolerance")]

@@ -2,13 +2,14 @@ use super::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Parts, α, confidence, and the rank with its probability.
+type RankCase = (usize, f64, f64, Option<(usize, f64)>);
+
 // scipy 1.17.1:
 // from scipy.stats import beta
 // def rank(n, a, c): return next((k for k in range(1, n + 1) if beta.sf(1 - a, k, n - k + 1) >= c), None)
 // for n, a, c in [(298, .01, .95), ...]: k = rank(n, a, c); print(n, a, c, k, k and beta.sf(1 - a, k, n - k + 1))
-/// Good parts, false-reject rate, confidence; rank and the confidence it has.
-type Rank = (usize, f64, f64, Option<(usize, f64)>);
-const RANKS: [Rank; 12] = [
+const RANKS: [RankCase; 12] = [
     (298, 0.01, 0.95, None),
     (299, 0.01, 0.95, Some((299, 0.9504637433623376))),
     (500, 0.01, 0.95, Some((499, 0.9602452591676126))),

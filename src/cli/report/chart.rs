@@ -109,7 +109,10 @@ pub(super) fn histogram(bars: &[Bars<'_>], x_name: &str, mark: Option<(f64, &str
         let bottom = HEIGHT - BOTTOM;
         body += &format!("<line class=\"mark\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>");
         let (anchor, offset) = if x > WIDTH / 2.0 { ("end", -5.0) } else { ("start", 5.0) };
-        body += &label(x + offset, TOP + 10.0, anchor, name);
+        let y = TOP + 10.0;
+        let x = x + offset;
+        body +=
+            &format!("<text class=\"name\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escape(name));
     }
     svg(&body, &format!("histogram of {x_name}")) + &legend(bars.iter().map(|b| (b.class, b.name)))
 }

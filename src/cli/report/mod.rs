@@ -32,6 +32,8 @@ pub(super) struct Report<'a> {
     measured: &'a Measured<'a>,
     title: String,
     threshold: Option<f32>,
+    /// Whether the threshold was picked on this very set.
+    on_this_set: bool,
     provenance: Vec<(String, String)>,
     cards: Vec<Card>,
     jobs: usize,
@@ -53,6 +55,7 @@ impl<'a> Report<'a> {
             measured,
             title: name.unwrap_or_else(|| "good and bad parts".into()),
             threshold,
+            on_this_set: matches!(source, Source::Maps(_)),
             provenance: provenance(measured, source, dataset, threshold)?,
             cards: gallery::cards(measured, source, threshold)?,
             jobs,
@@ -89,10 +92,11 @@ fn quoted(field: &str) -> String {
 }
 
 /// The figures in rows of cells, in percent; the first row holds the headings.
-pub(super) fn rows(figures: &Figures) -> Vec<[String; 8]> {
+pub(super) fn rows(figures: &Figures) -> Vec<Vec<String>> {
     let percent = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{:.2}", 100.0 * v));
-    let mut rows = vec![["", "images", "AUROC", "AP", "F1-max", "pixel AUROC", "PRO", "sPRO 0.05"].map(str::to_owned)];
-    rows.push([
+    let mut rows =
+        vec![["", "images", "AUROC", "AP", "F1-max", "pixel AUROC", "PRO", "sPRO 0.05"].map(str::to_owned).to_vec()];
+    rows.push(vec![
         "all".into(),
         figures.n.to_string(),
         percent(figures.image_auroc),
@@ -103,7 +107,7 @@ pub(super) fn rows(figures: &Figures) -> Vec<[String; 8]> {
         percent(figures.spro.as_ref().and_then(|s| s.get("0.05")?.get("mean").copied())),
     ]);
     for (name, of) in &figures.per_type {
-        rows.push([
+        rows.push(vec![
             name.clone(),
             of.n.to_string(),
             percent(of.image_auroc),
@@ -113,6 +117,9 @@ pub(super) fn rows(figures: &Figures) -> Vec<[String; 8]> {
             percent(of.pro),
             percent(of.spro.as_ref().and_then(|s| s.get("0.05").copied())),
         ]);
+    }
+    if figures.spro.is_none() {
+        rows.iter_mut().for_each(|row| row.truncate(7));
     }
     rows
 }

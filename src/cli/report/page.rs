@@ -118,7 +118,8 @@ impl Report<'_> {
             let share = 100.0 * right as f64 / ((accepted + rejected) as f64).max(1.0);
             rows.push([name.clone(), accepted.to_string(), rejected.to_string(), format!("{share:.1} %")]);
         }
-        format!("<section>\n<h2>At the threshold {threshold}</h2>\n{}</section>\n", table(&rows))
+        let of = if self.on_this_set { ", that of the largest F1 on this very set" } else { ", the model's" };
+        format!("<section>\n<h2>At the threshold {threshold}{of}</h2>\n{}</section>\n", table(&rows))
     }
 
     fn gallery(&self) -> String {
