@@ -21,9 +21,11 @@
 pub mod bundle;
 pub mod capture;
 pub mod decide;
+pub mod guard;
 pub mod infer;
 pub mod inspector;
 pub mod map;
+pub mod metric;
 pub mod preprocess;
 pub mod record;
 pub mod run;

@@ -3,6 +3,7 @@
 mod meta;
 mod validate;
 
+use crate::record::write_file;
 pub use meta::{FORMAT_VERSION, Meta, Parity, RuntimeParity};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -98,20 +99,10 @@ impl Bundle {
     /// # Errors
     /// [`BundleError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
-        let io = |source| BundleError::Io { path: path.to_owned(), action: "written", source };
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let part = path.with_file_name(name);
-        let write = || -> std::io::Result<()> {
-            let mut file = std::fs::File::create(&part)?;
-            file.write_all(&self.graph.encode_to_vec())?;
-            file.sync_all()?;
-            std::fs::rename(&part, path)
-        };
-        write().map_err(|source| {
-            // The partial file is of no use; that it may not be removable either changes nothing.
-            let _ = std::fs::remove_file(&part);
-            io(source)
+        write_file(path, |file| file.write_all(&self.graph.encode_to_vec())).map_err(|error| BundleError::Io {
+            path: error.path,
+            action: "written",
+            source: error.source,
         })
     }
 

@@ -1,6 +1,33 @@
 //! Trigger → [`Frame`].
+//!
+//! A frame's rows are taken as they are stored: an orientation in the file's EXIF data is ignored, because a station's
+//! camera, recipe and training images share one mounting, and turning a picture would part them.
 
+mod decode;
+mod fault;
+mod folder;
+#[cfg(feature = "v4l2")]
+mod v4l2;
+
+pub use decode::{decode, decode_bytes};
+pub use fault::{FaultRates, FaultyCamera};
+pub use folder::{FolderCamera, Replay, pictures_below};
 use std::path::PathBuf;
+use std::time::Duration;
+#[cfg(feature = "v4l2")]
+pub use v4l2::{PixelFormat, V4l2Camera, V4l2Settings};
+
+/// A source of pictures that are taken one trigger at a time.
+pub trait Camera: Send {
+    /// What messages call it: a device's path, a folder.
+    fn name(&self) -> &str;
+
+    /// Takes one picture, waiting for it at most `deadline` from now. The picture is never older than the trigger.
+    ///
+    /// # Errors
+    /// [`CaptureError`]; the part that triggered it must be treated as rejected.
+    fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError>;
+}
 
 /// One picture from a camera or a file, as RGB samples in rows from the top left.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +150,34 @@ pub enum CaptureError {
         /// The picture.
         path: PathBuf,
         /// Expected and got.
+        reason: String,
+    },
+    /// A folder without a picture.
+    #[error("{}: holds no picture (png, jpg, jpeg, bmp, tif, tiff)", path.display())]
+    NoPicture {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No picture came before the deadline.
+    #[error("{camera}: gave no picture within {} ms", deadline.as_millis())]
+    Timeout {
+        /// The camera's name.
+        camera: String,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The camera has no further picture.
+    #[error("{camera}: has no further picture")]
+    Exhausted {
+        /// The camera's name.
+        camera: String,
+    },
+    /// The camera failed or is gone.
+    #[error("{camera}: {reason}")]
+    Device {
+        /// The camera's name.
+        camera: String,
+        /// What the system said.
         reason: String,
     },
 }

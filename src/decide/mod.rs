@@ -1,6 +1,10 @@
 //! [`ImageScore`] → [`Verdict`].
 
+mod calibrate;
+mod tail;
+
 use crate::map::ImageScore;
+pub use calibrate::{CalibrationError, FEWEST_TO_ESTIMATE, Wanted, calibrate};
 pub use mudenet_board::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +18,28 @@ pub struct Threshold {
     pub method: ThresholdMethod,
     /// Number of good parts it was found from; 0 for one set by hand.
     pub good_parts: usize,
+    /// What it was calibrated to; `None` for one that promises nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+/// What a threshold was calibrated to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Wanted share of good parts that are rejected, in (0, 1).
+    pub false_reject: f64,
+    /// Probability that the threshold keeps it ([`ThresholdMethod::Tolerance`]), or of `interval`, in (0, 1).
+    pub confidence: f64,
+    /// Share of good parts that are rejected on average.
+    pub expected_false_reject: f64,
+    /// Of an estimate: between which values the threshold for that rate lies; an end that the scores do not bound is
+    /// missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[Option<f32>; 2]>,
+    /// Day of the calibration, `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
 }
 
 /// How a threshold was found.
@@ -24,6 +50,19 @@ pub enum ThresholdMethod {
     Provisional,
     /// Set by hand.
     Manual,
+    /// Order-statistic tolerance bound: keeps the false-reject rate at the stated confidence whatever the distribution.
+    Tolerance,
+    /// Empirical quantile of the good parts' scores: an estimate.
+    Quantile,
+    /// Quantile of a generalised Pareto distribution fitted to the largest scores: an estimate.
+    TailFit,
+}
+
+impl Threshold {
+    /// One set by hand.
+    pub fn manual(value: f32) -> Self {
+        Self { value, method: ThresholdMethod::Manual, good_parts: 0, calibration: None }
+    }
 }
 
 /// Rejects above the threshold; a score or threshold that is not a finite number is a fault.
@@ -47,5 +86,6 @@ pub fn provisional(scores: &[f32]) -> Option<Threshold> {
         value: max + 0.5 * (max - median),
         method: ThresholdMethod::Provisional,
         good_parts: sorted.len(),
+        calibration: None,
     })
 }

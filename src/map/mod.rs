@@ -58,6 +58,9 @@ pub struct ImageScore {
     pub column: usize,
     /// The branch that gives the larger part of the score there.
     pub branch: Branch,
+    /// The level, from 1, that gives the largest part of that branch's score there: levels 1, 2, 3 see 16, 32, 64 pixels
+    /// of the network's input.
+    pub level: usize,
 }
 
 /// One of the two comparisons the score is made of.
@@ -111,7 +114,7 @@ impl Scoring {
             *sum += value;
         }
         let map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
-        let score = self.score(&map, &structural, &logical);
+        let score = self.score(&map, scores, &structural, &logical)?;
         Ok((AnomalyMap(map), score))
     }
 
@@ -125,8 +128,7 @@ impl Scoring {
         let mut mean = Grid { height, width, values: vec![0.0; height * width] };
         for (level, range) in ranges.iter().enumerate() {
             for (sum, score) in mean.values.iter_mut().zip(scores.level(branch, level)) {
-                let normalised = range.normalise(*score, self.epsilon);
-                *sum += if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised };
+                *sum += self.normalise(*range, *score);
             }
         }
         let levels = ranges.len() as f32;
@@ -135,7 +137,18 @@ impl Scoring {
         Ok(mean)
     }
 
-    fn score(&self, map: &Grid, structural: &Grid, logical: &Grid) -> ImageScore {
+    fn normalise(&self, range: Range, score: f32) -> f32 {
+        let normalised = range.normalise(score, self.epsilon);
+        if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised }
+    }
+
+    fn score(
+        &self,
+        map: &Grid,
+        scores: &LevelScores,
+        structural: &Grid,
+        logical: &Grid,
+    ) -> Result<ImageScore, MapError> {
         let (mut best, mut value) = (0, f32::NEG_INFINITY);
         let mut finite = true;
         for (i, v) in map.values.iter().enumerate() {
@@ -150,7 +163,17 @@ impl Scoring {
             self.gaussian.at(map.height, map.width, row, column, pixel)
         };
         let branch = if at(structural) >= at(logical) { Branch::Structural } else { Branch::Logical };
-        ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch }
+        let mut strongest = (1, f32::NEG_INFINITY);
+        for (level, range) in self.ranges.of(branch).iter().enumerate() {
+            let values = scores.level(branch, level).iter().map(|score| self.normalise(*range, *score)).collect();
+            let mut cells = Grid { height: scores.height(), width: scores.width(), values };
+            replicate_margin(&mut cells, self.margin)?;
+            let part = at(&cells);
+            if part > strongest.1 {
+                strongest = (level + 1, part);
+            }
+        }
+        Ok(ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch, level: strongest.0 })
     }
 }
 
@@ -179,4 +202,38 @@ fn replicate_margin(grid: &mut Grid, margin: usize) -> Result<(), MapError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_score_names_the_branch_and_level_that_drove_it() {
+        let unit = vec![Range { min: 0.0, max: 1.0 }; 3];
+        let scoring = Scoring {
+            ranges: Ranges { structural: unit.clone(), logical: vec![Range { min: 0.0, max: 10.0 }; 3] },
+            epsilon: 0.0,
+            clamp: false,
+            margin: 1,
+            upsample: Upsample::HalfPixel,
+            gaussian: Gaussian::new(1.0),
+        };
+        for (branch, level) in [(Branch::Structural, 2), (Branch::Logical, 3), (Branch::Logical, 1)] {
+            // A blob in one level of one branch over a weaker background elsewhere; the logical branch's range is wider.
+            let of = |this: Branch, scale: f32| {
+                let value = |i: usize| {
+                    let (row, column) = (i % 64 / 8, i % 8);
+                    let blob =
+                        this == branch && i / 64 + 1 == level && (3..6).contains(&row) && (2..5).contains(&column);
+                    scale * if blob { 5.0 } else { 0.5 }
+                };
+                (0..3 * 64).map(value).collect::<Vec<f32>>()
+            };
+            let scores = LevelScores::new(3, 8, 8, of(Branch::Structural, 1.0), of(Branch::Logical, 10.0)).unwrap();
+            let (_, score) = scoring.apply(&scores, 64, 64).unwrap();
+            assert_eq!((score.branch, score.level), (branch, level));
+            assert!((24..48).contains(&score.row) && (16..40).contains(&score.column), "{score:?}");
+        }
+    }
 }

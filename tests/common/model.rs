@@ -50,7 +50,7 @@ pub(crate) fn meta(network: Network) -> Meta {
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(4.0),
         },
-        threshold: Threshold { value: 1.0, method: ThresholdMethod::Manual, good_parts: 0 },
+        threshold: Threshold { value: 1.0, method: ThresholdMethod::Manual, good_parts: 0, calibration: None },
         assumptions: Default::default(),
         training: Default::default(),
         parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },

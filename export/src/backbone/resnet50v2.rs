@@ -1,0 +1,134 @@
+//! ResNet-50 v2 (pre-activation, MXNet Gluon names), stem and stages 1–3.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tch::{Device, Tensor};
+
+/// Residual blocks of stages 1–3.
+const BLOCKS: [usize; 3] = [3, 4, 6];
+const EPS: f64 = 1e-5;
+
+/// A frozen ResNet-50 v2.
+#[derive(Debug)]
+pub struct ResNet50V2 {
+    tensors: HashMap<String, Tensor>,
+}
+
+/// A backbone file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BackboneError {
+    /// Not readable as safetensors.
+    #[error("{}: cannot be read as safetensors: {reason}", path.display())]
+    Read {
+        /// The weights file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A tensor that every ResNet-50 v2 has is not there, or of another shape.
+    #[error("{}: {reason}, so it is not ResNet-50 v2 in Gluon names", path.display())]
+    Layout {
+        /// The weights file.
+        path: PathBuf,
+        /// The tensor, expected and got.
+        reason: String,
+    },
+}
+
+impl ResNet50V2 {
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// [`BackboneError`], naming the file and the tensor.
+    pub fn load(path: &Path, device: Device) -> Result<Self, BackboneError> {
+        let named = Tensor::read_safetensors(path)
+            .map_err(|e| BackboneError::Read { path: path.to_owned(), reason: e.to_string() })?;
+        let tensors: HashMap<_, _> = named.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect();
+        let layout = |reason| BackboneError::Layout { path: path.to_owned(), reason };
+        for (name, shape) in expected() {
+            match tensors.get(&name) {
+                Some(tensor) if tensor.size() == shape => {}
+                Some(tensor) => return Err(layout(format!("{name} is {:?}, expected {shape:?}", tensor.size()))),
+                None => return Err(layout(format!("{name} is missing"))),
+            }
+        }
+        Ok(Self { tensors })
+    }
+
+    /// Standardised image (B, 3, H, W) → the features of stages 1–3: (B, 256, H/4, W/4), (B, 512, H/8, W/8),
+    /// (B, 1024, H/16, W/16).
+    pub fn features(&self, image: &Tensor) -> [Tensor; 3] {
+        let x = self.norm("", 0, image);
+        let x = x.conv2d(self.at("conv0.weight"), None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
+        let x = self.norm("", 1, &x).relu();
+        let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        [1, 2, 3].map(|stage| {
+            for block in 0..BLOCKS[stage - 1] {
+                x = self.block(stage, block, &x);
+            }
+            self.norm(&format!("stage{}.", stage + 1), 0, &x).relu()
+        })
+    }
+
+    fn block(&self, stage: usize, block: usize, x: &Tensor) -> Tensor {
+        let prefix = format!("stage{stage}.");
+        // Block 0 stores its shortcut as the fourth convolution.
+        let first = if block == 0 { 0 } else { 3 * block + 1 };
+        let stride = if block == 0 && stage > 1 { 2 } else { 1 };
+        let conv = |index: usize, x: &Tensor, stride: i64, padding: i64| {
+            let weight = self.at(&format!("{prefix}conv{index}.weight"));
+            x.conv2d(weight, None::<&Tensor>, [stride; 2], [padding; 2], [1, 1], 1)
+        };
+        let y = self.norm(&prefix, 3 * block, x).relu();
+        let shortcut = if block == 0 { conv(3, &y, stride, 0) } else { x.shallow_clone() };
+        let z = conv(first, &y, 1, 0);
+        let z = self.norm(&prefix, 3 * block + 1, &z).relu();
+        let z = conv(first + 1, &z, stride, 1);
+        let z = self.norm(&prefix, 3 * block + 2, &z).relu();
+        shortcut + conv(first + 2, &z, 1, 0)
+    }
+
+    fn norm(&self, prefix: &str, index: usize, x: &Tensor) -> Tensor {
+        let at = |name: &str| Some(self.at(&format!("{prefix}batchnorm{index}.{name}")));
+        x.batch_norm(at("gamma"), at("beta"), at("running_mean"), at("running_var"), false, 0.0, EPS, false)
+    }
+
+    /// Present for every name in [`expected`], which `load` checked.
+    fn at(&self, name: &str) -> &Tensor {
+        &self.tensors[name]
+    }
+}
+
+/// Every tensor that [`ResNet50V2::features`] uses, with its shape.
+fn expected() -> Vec<(String, Vec<i64>)> {
+    let mut all = vec![("conv0.weight".to_owned(), vec![64, 3, 7, 7])];
+    let norm = |all: &mut Vec<_>, prefix: &str, index: usize, channels: i64| {
+        for name in ["gamma", "beta", "running_mean", "running_var"] {
+            all.push((format!("{prefix}batchnorm{index}.{name}"), vec![channels]));
+        }
+    };
+    norm(&mut all, "", 0, 3);
+    norm(&mut all, "", 1, 64);
+    let mut inputs = 64;
+    for (stage, blocks) in (1..).zip(BLOCKS) {
+        let prefix = format!("stage{stage}.");
+        let inner = 64 << (stage - 1);
+        let outputs = 4 * inner;
+        for block in 0..blocks {
+            let first = if block == 0 { 0 } else { 3 * block + 1 };
+            let mut conv = |index: usize, shape: Vec<i64>| all.push((format!("{prefix}conv{index}.weight"), shape));
+            conv(first, vec![inner, inputs, 1, 1]);
+            conv(first + 1, vec![inner, inner, 3, 3]);
+            conv(first + 2, vec![outputs, inner, 1, 1]);
+            if block == 0 {
+                conv(3, vec![outputs, inputs, 1, 1]);
+            }
+            norm(&mut all, &prefix, 3 * block, inputs);
+            norm(&mut all, &prefix, 3 * block + 1, inner);
+            norm(&mut all, &prefix, 3 * block + 2, inner);
+            inputs = outputs;
+        }
+        norm(&mut all, &format!("stage{}.", stage + 1), 0, outputs);
+    }
+    all
+}

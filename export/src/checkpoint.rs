@@ -1,0 +1,177 @@
+//! Runs on disk: weights as safetensors under the reference's names, every setting beside them as TOML.
+
+use crate::data::Augmentation;
+use crate::model::{Architecture, Network};
+use crate::train::{Budget, Losses, Networks, Precision};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// Weights of T.
+pub const TEACHER: &str = "teacher.safetensors";
+const STRUCTURAL: &str = "structural_student.safetensors";
+const AUTOENCODER: &str = "autoencoder.safetensors";
+const LOGICAL: &str = "logical_student.safetensors";
+const TEACHER_RUN: &str = "teacher.toml";
+const MODEL_RUN: &str = "model.toml";
+
+/// What both stages are set up with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Of split, order, augmentation and initial weights.
+    pub seed: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub rate: f64,
+    /// When it ends.
+    pub budget: Budget,
+    /// Kind of the activations.
+    pub precision: Precision,
+    /// What is varied.
+    pub augmentation: Augmentation,
+}
+
+/// How a teacher came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherRun {
+    /// Its size.
+    pub architecture: Architecture,
+    /// The backbone's file name and SHA-256.
+    pub backbone: String,
+    /// Sampled channels of the backbone (Eq. 15).
+    pub channels: Vec<i64>,
+    /// Whether the backbone saw mirrored borders.
+    pub mirror: bool,
+    /// Settings.
+    pub settings: Settings,
+    /// Folders of good images.
+    pub data: Vec<PathBuf>,
+    /// Images trained on.
+    pub images: usize,
+    /// Steps taken.
+    pub steps: usize,
+    /// L_dist of the last step (Eq. 16).
+    pub loss: f64,
+}
+
+/// How the networks of a product came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRun {
+    /// Steps taken.
+    pub steps: usize,
+    /// Images trained on.
+    pub training: Vec<PathBuf>,
+    /// Images for ranges and threshold, never trained on.
+    pub held_back: Vec<PathBuf>,
+    /// The networks' size.
+    pub architecture: Architecture,
+    /// Loss terms of the last step.
+    pub losses: Losses,
+    /// Settings.
+    pub settings: Settings,
+    /// The teacher's run.
+    pub teacher: TeacherRun,
+}
+
+/// A run that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file or folder.
+    #[error("{}: cannot be {action}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "written".
+        action: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl TeacherRun {
+    /// Reads `teacher.toml` in `folder`.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], naming the file and the key.
+    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        read_toml(&folder.join(TEACHER_RUN))
+    }
+
+    /// Writes weights and settings into `folder`, which is made.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn write<N>(&self, folder: &Path, teacher: &Network<N>) -> Result<(), CheckpointError> {
+        create(folder)?;
+        save_weights(teacher, &folder.join(TEACHER))?;
+        write_toml(&folder.join(TEACHER_RUN), self)
+    }
+}
+
+impl ModelRun {
+    /// Reads settings and networks of a training.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], naming the file.
+    pub fn read(folder: &Path) -> Result<(Self, Networks), CheckpointError> {
+        let run: ModelRun = read_toml(&folder.join(MODEL_RUN))?;
+        let mut networks = Networks::with_teacher(folder, &run.teacher, Device::Cpu)?;
+        load_weights(&mut networks.structural, &folder.join(STRUCTURAL))?;
+        load_weights(&mut networks.autoencoder, &folder.join(AUTOENCODER))?;
+        load_weights(&mut networks.logical, &folder.join(LOGICAL))?;
+        Ok((run, networks))
+    }
+
+    /// Writes weights and settings into `folder`, which is made.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn write(&self, folder: &Path, networks: &Networks) -> Result<(), CheckpointError> {
+        create(folder)?;
+        save_weights(&networks.teacher, &folder.join(TEACHER))?;
+        save_weights(&networks.structural, &folder.join(STRUCTURAL))?;
+        save_weights(&networks.autoencoder, &folder.join(AUTOENCODER))?;
+        save_weights(&networks.logical, &folder.join(LOGICAL))?;
+        write_toml(&folder.join(MODEL_RUN), self)
+    }
+}
+
+/// Makes a run's folder.
+///
+/// # Errors
+/// [`CheckpointError`].
+pub fn create(folder: &Path) -> Result<(), CheckpointError> {
+    std::fs::create_dir_all(folder).map_err(|e| file(folder, "written", &e))
+}
+
+/// Replaces a network's weights by those of a file.
+///
+/// # Errors
+/// [`CheckpointError`], naming the file.
+pub fn load_weights<N>(network: &mut Network<N>, path: &Path) -> Result<(), CheckpointError> {
+    network.load(path).map_err(|e| file(path, "read", &e))
+}
+
+fn save_weights<N>(network: &Network<N>, path: &Path) -> Result<(), CheckpointError> {
+    network.save(path).map_err(|e| file(path, "written", &e))
+}
+
+fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+    let text = std::fs::read_to_string(path).map_err(|e| file(path, "read", &e))?;
+    toml::from_str(&text).map_err(|e| file(path, "read", &e))
+}
+
+fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
+    let text = toml::to_string(value).map_err(|e| file(path, "written", &e))?;
+    let part = path.with_extension("toml.part");
+    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path)).map_err(|e| file(path, "written", &e))
+}
+
+fn file(path: &Path, action: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
+    CheckpointError::File { path: path.to_owned(), action, reason: reason.to_string() }
+}

@@ -1,0 +1,196 @@
+//! Writing an ONNX graph node by node, shapes tracked.
+
+use mudenet_edge::bundle::pb;
+use pb::attribute_proto::AttributeType;
+use pb::tensor_proto::DataType;
+use pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
+use pb::type_proto::{Tensor as TensorType, Value as Type};
+
+/// The oldest operator set with per-channel quantization, so that float and quantized bundles share one writer.
+const OPSET: i64 = 13;
+/// The intermediate representation that came with it.
+const IR_VERSION: i64 = 7;
+
+/// A tensor inside the graph: (1, C, H, W).
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) name: String,
+    pub(super) shape: [i64; 4],
+}
+
+/// Weights of a convolution.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    /// (out, in, k, k), or (in, out, k, k) where transposed.
+    pub(super) shape: [i64; 4],
+    pub(super) values: Vec<f32>,
+    /// (out).
+    pub(super) bias: Vec<f32>,
+}
+
+/// Where a convolution's kernel goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub(super) stride: i64,
+    pub(super) padding: i64,
+    /// Transposed convolutions only.
+    pub(super) output_padding: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct GraphWriter {
+    graph: pb::GraphProto,
+}
+
+impl GraphWriter {
+    pub(super) fn new(name: &str) -> Self {
+        Self { graph: pb::GraphProto { name: name.into(), ..Default::default() } }
+    }
+
+    pub(super) fn input(&mut self, name: &str, shape: [i64; 4]) -> Value {
+        self.graph.input.push(value_info(name, &shape));
+        Value { name: name.into(), shape }
+    }
+
+    pub(super) fn conv(&mut self, name: &str, x: &Value, weights: Weights, at: Geometry) -> Value {
+        let [outputs, _, kernel, _] = weights.shape;
+        let side = |n: i64| (n + 2 * at.padding - kernel) / at.stride + 1;
+        let shape = [1, outputs, side(x.shape[2]), side(x.shape[3])];
+        let attributes =
+            vec![ints("kernel_shape", &[kernel; 2]), ints("pads", &[at.padding; 4]), ints("strides", &[at.stride; 2])];
+        let inputs = self.weights(name, x, weights);
+        self.node("Conv", name, inputs, attributes, shape)
+    }
+
+    pub(super) fn conv_transpose(&mut self, name: &str, x: &Value, weights: Weights, at: Geometry) -> Value {
+        let [_, outputs, kernel, _] = weights.shape;
+        let side = |n: i64| (n - 1) * at.stride + kernel - 2 * at.padding + at.output_padding;
+        let shape = [1, outputs, side(x.shape[2]), side(x.shape[3])];
+        let attributes = vec![
+            ints("kernel_shape", &[kernel; 2]),
+            ints("output_padding", &[at.output_padding; 2]),
+            ints("pads", &[at.padding; 4]),
+            ints("strides", &[at.stride; 2]),
+        ];
+        let inputs = self.weights(name, x, weights);
+        self.node("ConvTranspose", name, inputs, attributes, shape)
+    }
+
+    pub(super) fn relu(&mut self, name: &str, x: &Value) -> Value {
+        self.node("Relu", name, vec![x.name.clone()], vec![], x.shape)
+    }
+
+    pub(super) fn halve_by_average(&mut self, name: &str, x: &Value) -> Value {
+        let [_, channels, height, width] = x.shape;
+        let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        self.node("AveragePool", name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
+    }
+
+    pub(super) fn add(&mut self, name: &str, a: &Value, b: &Value) -> Value {
+        self.node("Add", name, vec![a.name.clone(), b.name.clone()], vec![], a.shape)
+    }
+
+    /// Σ_c (a − b)² (Eq. 9, 10): (1, 1, H, W).
+    pub(super) fn squared_difference(&mut self, name: &str, a: &Value, b: &Value) -> Value {
+        let operands = vec![a.name.clone(), b.name.clone()];
+        let difference = self.node("Sub", &format!("{name}/difference"), operands, vec![], a.shape);
+        let twice = vec![difference.name.clone(), difference.name];
+        let square = self.node("Mul", &format!("{name}/square"), twice, vec![], a.shape);
+        let axes = "channel_axis";
+        if self.graph.initializer.iter().all(|t| t.name != axes) {
+            self.graph.initializer.push(pb::TensorProto {
+                name: axes.into(),
+                dims: vec![1],
+                data_type: DataType::Int64 as i32,
+                raw_data: 1i64.to_le_bytes().to_vec(),
+                ..Default::default()
+            });
+        }
+        let [_, _, height, width] = a.shape;
+        let inputs = vec![square.name, axes.into()];
+        self.node("ReduceSum", &format!("{name}/sum"), inputs, vec![int("keepdims", 1)], [1, 1, height, width])
+    }
+
+    /// The graph's output `name`: `levels` side by side, (1, L, H, W).
+    pub(super) fn output_levels(&mut self, name: &str, levels: &[Value]) {
+        let Some(first) = levels.first() else { return };
+        let shape = [1, levels.len() as i64, first.shape[2], first.shape[3]];
+        let inputs = levels.iter().map(|level| level.name.clone()).collect();
+        self.node("Concat", name, inputs, vec![int("axis", 1)], shape);
+        if let Some(info) = self.graph.value_info.pop() {
+            self.graph.output.push(info);
+        }
+    }
+
+    pub(super) fn finish(self) -> pb::ModelProto {
+        pb::ModelProto {
+            ir_version: IR_VERSION,
+            opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: OPSET }],
+            producer_name: "mudenet-export".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            graph: Some(self.graph),
+            ..Default::default()
+        }
+    }
+
+    fn weights(&mut self, name: &str, x: &Value, weights: Weights) -> Vec<String> {
+        let mut put = |suffix: &str, dims: &[i64], values: &[f32]| {
+            let name = format!("{name}/{suffix}");
+            self.graph.initializer.push(pb::TensorProto {
+                name: name.clone(),
+                dims: dims.to_vec(),
+                data_type: DataType::Float as i32,
+                raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                ..Default::default()
+            });
+            name
+        };
+        let weight = put("weight", &weights.shape, &weights.values);
+        let bias = put("bias", &[weights.bias.len() as i64], &weights.bias);
+        vec![x.name.clone(), weight, bias]
+    }
+
+    /// Node and result carry the same name.
+    fn node(
+        &mut self,
+        op: &str,
+        name: &str,
+        inputs: Vec<String>,
+        attributes: Vec<pb::AttributeProto>,
+        shape: [i64; 4],
+    ) -> Value {
+        self.graph.node.push(pb::NodeProto {
+            op_type: op.into(),
+            name: name.into(),
+            input: inputs,
+            output: vec![name.into()],
+            attribute: attributes,
+            ..Default::default()
+        });
+        self.graph.value_info.push(value_info(name, &shape));
+        Value { name: name.into(), shape }
+    }
+}
+
+fn value_info(name: &str, shape: &[i64]) -> pb::ValueInfoProto {
+    let dim = shape.iter().map(|n| Dimension { value: Some(Dim::DimValue(*n)), ..Default::default() }).collect();
+    let tensor = TensorType { elem_type: DataType::Float as i32, shape: Some(pb::TensorShapeProto { dim }) };
+    pb::ValueInfoProto {
+        name: name.into(),
+        r#type: Some(pb::TypeProto { value: Some(Type::TensorType(tensor)), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
+        ..Default::default()
+    }
+}
+
+fn int(name: &str, value: i64) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
+}

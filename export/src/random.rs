@@ -1,0 +1,59 @@
+//! Networks with seeded weights, for measuring latency: it does not depend on training.
+
+use crate::freeze::{FreezeError, to_onnx, unranged_meta};
+use crate::model::{Architecture, Network, autoencoder, descriptor};
+use crate::train::Networks;
+use mudenet_edge::bundle::Bundle;
+use mudenet_edge::infer::{Scorer, TractScorer};
+use mudenet_edge::map::RangeObserver;
+use mudenet_edge::preprocess::ModelInput;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::Device;
+
+/// Four networks with PyTorch's initial weights and batch norms that are not the identity.
+pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
+    tch::manual_seed(seed as i64);
+    let networks = Networks {
+        teacher: descriptor(architecture, Device::Cpu),
+        structural: descriptor(architecture, Device::Cpu),
+        autoencoder: autoencoder(architecture, Device::Cpu),
+        logical: descriptor(architecture, Device::Cpu),
+    };
+    for network in [&networks.teacher, &networks.structural, &networks.logical] {
+        unsettle(network);
+    }
+    networks
+}
+
+/// A bundle of [`networks`], its ranges measured on one seeded noise picture.
+///
+/// # Errors
+/// [`FreezeError`].
+pub fn bundle(architecture: &Architecture, seed: u64) -> Result<Bundle, FreezeError> {
+    let onnx = to_onnx(&networks(architecture, seed), architecture)?;
+    let size = architecture.size as usize;
+    let mut meta = unranged_meta(size);
+    meta.training.insert("random_weights".into(), seed.into());
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let noise = (0..3 * size * size).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
+    let scores = TractScorer::new(&unscored)?.score(&ModelInput::new(size, size, noise)?)?;
+    let mut observer = RangeObserver::new(meta.scoring.margin);
+    observer.observe(&scores)?;
+    meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
+    meta.threshold.value = 1.0;
+    Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)
+}
+
+fn unsettle<N>(network: &Network<N>) {
+    tch::no_grad(|| {
+        for (name, mut tensor) in network.vars.variables() {
+            if name.ends_with("running_mean") {
+                let _ = tensor.uniform_(-0.3, 0.3);
+            } else if name.ends_with("running_var") || (name.contains("bn") && name.ends_with("weight")) {
+                let _ = tensor.uniform_(0.5, 1.5);
+            }
+        }
+    });
+}

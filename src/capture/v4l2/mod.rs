@@ -1,0 +1,159 @@
+//! Video4Linux2 cameras.
+
+mod pixels;
+
+use super::{Camera, CaptureError, Frame, check_size};
+use crate::guard::guarded;
+pub use pixels::PixelFormat;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use v4l::buffer::{Flags, Type};
+use v4l::io::mmap::Stream;
+use v4l::io::traits::CaptureStream;
+use v4l::video::Capture;
+use v4l::{Device, Format};
+
+/// Buffers that the driver fills in turn.
+const BUFFERS: u32 = 4;
+/// `POLLIN` of poll(2).
+const READABLE: i16 = 1;
+
+/// What the camera is set to; it must be able to give exactly this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct V4l2Settings {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// How the driver hands pixels over.
+    pub format: PixelFormat,
+}
+
+/// A free-running V4L2 camera with memory-mapped buffers.
+///
+/// After an error the next trigger opens the device anew, so that a camera that is plugged in again goes on.
+pub struct V4l2Camera {
+    path: PathBuf,
+    name: String,
+    settings: V4l2Settings,
+    open: Option<Open>,
+}
+
+struct Open {
+    stream: Stream<'static>,
+    stride: usize,
+    started: bool,
+}
+
+impl V4l2Camera {
+    /// Opens the device at `path`, such as `/dev/video0`, and sets its format.
+    ///
+    /// # Errors
+    /// [`CaptureError::Size`] for a size that cannot be inspected, [`CaptureError::Device`] where the device cannot be
+    /// opened or gives another size or format.
+    pub fn open(path: &Path, settings: V4l2Settings) -> Result<Self, CaptureError> {
+        check_size(settings.width as usize, settings.height as usize)?;
+        let mut camera = Self { path: path.to_owned(), name: path.display().to_string(), settings, open: None };
+        camera.open = Some(camera.connect().map_err(|e| camera.failed(e))?);
+        Ok(camera)
+    }
+
+    fn connect(&self) -> io::Result<Open> {
+        let V4l2Settings { width, height, format } = &self.settings;
+        let device = Device::with_path(&self.path)?;
+        let got = device.set_format(&Format::new(*width, *height, format.four_cc()))?;
+        if (got.width, got.height, got.fourcc) != (*width, *height, format.four_cc()) {
+            return Err(io::Error::other(format!(
+                "expected {width}×{height} {}, the camera gives {}×{} {}",
+                format.four_cc(),
+                got.width,
+                got.height,
+                got.fourcc
+            )));
+        }
+        let stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS)?;
+        Ok(Open { stream, stride: got.stride as usize, started: false })
+    }
+
+    fn take(&mut self, deadline: Duration) -> io::Result<Frame> {
+        if self.open.is_none() {
+            self.open = Some(self.connect()?);
+        }
+        let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotConnected.into()) };
+        // The frame that is under way at the trigger was exposed before it: the one after it counts.
+        let wait = deadline / 2;
+        open.drain()?;
+        open.next(wait)?;
+        let stride = open.stride;
+        let (bytes, used, damaged) = open.next(wait)?;
+        if damaged {
+            return Err(io::Error::other("the driver marked the picture as damaged"));
+        }
+        let bytes = bytes.get(..used).unwrap_or(bytes);
+        self.settings.format.frame(self.settings.width as usize, self.settings.height as usize, stride, bytes)
+    }
+
+    fn failed(&self, error: io::Error) -> CaptureError {
+        CaptureError::Device { camera: self.name.clone(), reason: error.to_string() }
+    }
+
+    fn close(&mut self) {
+        // The stream panics where it cannot be stopped, as on a device that is gone.
+        let _ = guarded(|| self.open = None);
+    }
+}
+
+impl Open {
+    /// Gives the frames that are waiting back to the driver.
+    fn drain(&mut self) -> io::Result<()> {
+        for _ in 0..BUFFERS {
+            if !self.started || self.stream.handle().poll(READABLE, 0)? == 0 {
+                break;
+            }
+            self.stream.next()?;
+        }
+        Ok(())
+    }
+
+    /// The next frame: its bytes, how many are used, whether it is damaged.
+    fn next(&mut self, wait: Duration) -> io::Result<(&[u8], usize, bool)> {
+        let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        // The stream loses a buffer where its own wait times out, so the wait is done here, and once it has begun only.
+        if self.started {
+            if self.stream.handle().poll(READABLE, milliseconds)? == 0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        } else {
+            self.stream.set_timeout(Duration::from_millis(milliseconds as u64));
+            self.started = true;
+        }
+        let (bytes, about) = self.stream.next()?;
+        Ok((bytes, about.bytesused as usize, about.flags.contains(Flags::ERROR)))
+    }
+}
+
+impl Camera for V4l2Camera {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes the first picture whose exposure began after the trigger. Half of the deadline is left to the picture that
+    /// is under way, half to the one after it: it should be four times the camera's interval or more.
+    fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError> {
+        self.take(deadline).map_err(|error| {
+            self.close();
+            if error.kind() == io::ErrorKind::TimedOut {
+                CaptureError::Timeout { camera: self.name.clone(), deadline }
+            } else {
+                self.failed(error)
+            }
+        })
+    }
+}
+
+impl Drop for V4l2Camera {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

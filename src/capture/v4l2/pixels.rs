@@ -1,0 +1,127 @@
+//! What drivers hand over → [`Frame`].
+
+use crate::capture::{Frame, Samples, decode_bytes};
+use std::io;
+use v4l::FourCC;
+
+/// How a driver hands pixels over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PixelFormat {
+    /// `YUYV`: two pixels in four bytes, BT.601 in limited range.
+    Yuyv,
+    /// `MJPG`: a JPEG each picture.
+    Mjpeg,
+    /// `GREY`: one byte a pixel.
+    Grey,
+    /// `RGB3`: red, green, blue bytes.
+    Rgb3,
+}
+
+impl PixelFormat {
+    pub(super) fn four_cc(self) -> FourCC {
+        FourCC::new(match self {
+            PixelFormat::Yuyv => b"YUYV",
+            PixelFormat::Mjpeg => b"MJPG",
+            PixelFormat::Grey => b"GREY",
+            PixelFormat::Rgb3 => b"RGB3",
+        })
+    }
+
+    /// A frame from a buffer whose rows begin `stride` bytes apart.
+    pub(super) fn frame(self, width: usize, height: usize, stride: usize, bytes: &[u8]) -> io::Result<Frame> {
+        let frame = match self {
+            PixelFormat::Mjpeg => decode_bytes(bytes).map_err(io::Error::other)?,
+            PixelFormat::Yuyv => packed(width, height, stride, bytes, width.div_ceil(2) * 4, |row| {
+                row.chunks_exact(4).flat_map(|p| [[p[0], p[1], p[3]], [p[2], p[1], p[3]]]).flat_map(rgb).collect()
+            })?,
+            PixelFormat::Grey => {
+                packed(width, height, stride, bytes, width, |row| row.iter().flat_map(|grey| [*grey; 3]).collect())?
+            }
+            PixelFormat::Rgb3 => packed(width, height, stride, bytes, 3 * width, <[u8]>::to_vec)?,
+        };
+        if (frame.width(), frame.height()) != (width, height) {
+            return Err(io::Error::other(format!(
+                "expected a picture of {width}×{height} pixels, got {}×{}",
+                frame.width(),
+                frame.height()
+            )));
+        }
+        Ok(frame)
+    }
+}
+
+/// A frame from rows of `length` bytes, each turned into RGB by `convert`.
+fn packed(
+    width: usize,
+    height: usize,
+    stride: usize,
+    bytes: &[u8],
+    length: usize,
+    convert: impl Fn(&[u8]) -> Vec<u8>,
+) -> io::Result<Frame> {
+    let stride = stride.max(length);
+    let expected = stride * (height - 1) + length;
+    if bytes.len() < expected {
+        return Err(io::Error::other(format!("gave {} bytes for a picture, expected {expected}", bytes.len())));
+    }
+    let mut samples = Vec::with_capacity(3 * width * height);
+    for row in bytes.chunks(stride).take(height) {
+        let pixels = convert(&row[..length]);
+        samples.extend_from_slice(&pixels[..3 * width]);
+    }
+    Frame::new(width, height, Samples::Rgb8(samples)).map_err(io::Error::other)
+}
+
+/// BT.601 in limited range (Y 16–235, U and V 16–240) to RGB 0–255.
+fn rgb([y, u, v]: [u8; 3]) -> [u8; 3] {
+    let luma = 298 * (i32::from(y) - 16);
+    let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+    [luma + 409 * v, luma - 100 * u - 208 * v, luma + 516 * u].map(|c| ((c + 128) >> 8).clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Colour bars at 75 %, ITU-R BT.801: the primaries' Y, U and V of 8-bit BT.601.
+    #[test]
+    fn colour_bars_come_out_in_their_colours() {
+        let bars = [
+            ([180, 128, 128], [191, 191, 191]),
+            ([162, 44, 142], [191, 191, 0]),
+            ([131, 156, 44], [0, 191, 191]),
+            ([112, 72, 58], [0, 191, 0]),
+            ([84, 184, 198], [191, 0, 191]),
+            ([65, 100, 212], [191, 0, 0]),
+            ([35, 212, 114], [0, 0, 191]),
+            ([16, 128, 128], [0, 0, 0]),
+            ([235, 128, 128], [255, 255, 255]),
+        ];
+        for (yuv, expected) in bars {
+            let got = rgb(yuv);
+            assert!(got.iter().zip(expected).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 2), "{yuv:?}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn padding_at_the_end_of_rows_is_passed_over() {
+        let (width, height, stride) = (17, 16, 24);
+        let bytes: Vec<u8> =
+            (0..stride * height).map(|i| if i % stride < width { (i / stride) as u8 } else { 255 }).collect();
+        let frame = PixelFormat::Grey.frame(width, height, stride, &bytes).unwrap();
+        let expected: Vec<u8> = (0..3 * width * height).map(|i| (i / (3 * width)) as u8).collect();
+        assert_eq!(frame.samples(), &Samples::Rgb8(expected));
+        let short = PixelFormat::Grey.frame(width, height, stride, &bytes[..stride * (height - 1)]);
+        assert!(short.unwrap_err().to_string().contains("expected 377"));
+    }
+
+    #[test]
+    fn odd_widths_keep_their_last_pixel() {
+        let bytes: Vec<u8> =
+            (0..16).flat_map(|_| (0..9).flat_map(|pair| [16 + 10 * pair, 128, 21 + 10 * pair, 128])).collect();
+        let frame = PixelFormat::Yuyv.frame(17, 16, 36, &bytes).unwrap();
+        let samples = frame.to_rgb8();
+        let expected: Vec<u8> = (0..17).map(|x: i32| ((298 * 5 * x + 128) >> 8) as u8).collect();
+        assert_eq!(samples.chunks(3).take(17).map(|p| p[1]).collect::<Vec<_>>(), expected);
+    }
+}

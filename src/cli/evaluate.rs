@@ -1,0 +1,226 @@
+//! `mudenet-edge evaluate`.
+
+use super::report::{self, Measured, Report};
+use super::{ACCEPTED, parallel};
+use anyhow::{Context, Result, bail};
+use image::ImageReader;
+use mudenet_edge::bundle::Bundle;
+use mudenet_edge::capture::{Frame, decode};
+use mudenet_edge::decide::{Verdict, decide};
+use mudenet_edge::inspector::{Inspection, Inspector};
+use mudenet_edge::map::{Branch, ImageScore};
+use mudenet_edge::metric::dataset::{DataSet, Layout, Sample};
+use mudenet_edge::metric::{Evaluator, Figures, find_map, read_map};
+use mudenet_edge::run::Pipeline;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+const AFTER_HELP: &str = "\
+Layouts:
+  mvtec   MVTec AD: test/<type>, ground_truth/<type>/NNN_mask.png
+  loco    MVTec LOCO AD: test/<type>, ground_truth/<type>/<id>/*.png, defects_config.json
+          (or ground_truth/<type>/<id>.png: then without sPRO)
+  visa    VisA as distributed: --dataset is an object's folder, or the root with --object
+  folder  good/ and bad/, no masks: image figures only
+
+Every pixel counts in pixel AUROC, PRO and sPRO. Pixels that do not fit in memory are sorted in TMPDIR, about 3 bytes a
+pixel.
+
+Examples:
+  mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --layout mvtec --out report
+  mudenet-edge evaluate --maps maps/ --dataset mvtec_loco/juice_bottle --layout loco --json
+  mudenet-edge evaluate --model bottle.onnx --good good-parts/ --bad bad-parts/";
+
+/// Measure a model on a labelled test set: AUROC, average precision, F1, PRO, sPRO
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// The model, written by mudenet-export
+    #[arg(long, value_name = "FILE", required_unless_present = "maps")]
+    model: Option<PathBuf>,
+    /// Evaluate maps made elsewhere: DIR/<type>/<stem>.tiff (32-bit float) or .png (16 bits)
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    maps: Option<PathBuf>,
+    /// The folder of the set
+    #[arg(long, value_name = "DIR", required_unless_present_all = ["good", "bad"])]
+    dataset: Option<PathBuf>,
+    /// How the set is laid out
+    #[arg(long, value_enum, default_value = "mvtec")]
+    layout: LayoutArg,
+    /// The object of a VisA set, where --dataset is its root
+    #[arg(long, value_name = "NAME")]
+    object: Option<String>,
+    /// A folder of good parts, instead of --dataset
+    #[arg(long, value_name = "DIR", requires = "bad", conflicts_with = "dataset")]
+    good: Option<PathBuf>,
+    /// A folder of bad parts, instead of --dataset
+    #[arg(long, value_name = "DIR", requires = "good", conflicts_with = "dataset")]
+    bad: Option<PathBuf>,
+    /// Write DIR/report.html (one file, for any browser), DIR/figures.json and DIR/images.csv
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Images inspected at the same time; as many as there are processor cores where not given
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LayoutArg {
+    Mvtec,
+    Loco,
+    Visa,
+    Folder,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let set = open(args)?;
+    let source = match (&args.model, &args.maps) {
+        (Some(model), _) => Source::Model(Box::new(Bundle::load(model)?)),
+        (None, Some(maps)) => Source::Maps(maps.clone()),
+        (None, None) => bail!("give either --model or --maps"),
+    };
+    let evaluator = Evaluator::new(&set);
+    let times = Mutex::new(vec![None; set.samples.len()]);
+    parallel::for_each(
+        set.samples.len(),
+        args.jobs,
+        "inspecting",
+        || source.maker(),
+        |maker, index| {
+            let sample = &set.samples[index];
+            let made = maker.make(&set, sample)?;
+            let Inspection { map, score, .. } = &made.inspection;
+            evaluator.add(index, map, score.value, made.height, made.width)?;
+            if let Ok(mut times) = times.lock() {
+                times[index] = made.elapsed;
+            }
+            Ok(())
+        },
+    )?;
+    let evaluation = evaluator.finish()?;
+    let measured = Measured { set: &set, evaluation: &evaluation, times: times.into_inner().unwrap_or_default() };
+    if let Some(out) = &args.out {
+        let jobs = parallel::jobs_for(set.samples.len(), args.jobs);
+        Report::new(&measured, &source, args.dataset.as_deref(), jobs)?.write(out)?;
+    }
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&evaluation.figures)?)?;
+    } else {
+        write!(stdout, "{}", table(&evaluation.figures))?;
+        if let Some(out) = &args.out {
+            writeln!(stdout, "report: {}", out.join(report::PAGE).display())?;
+        }
+    }
+    Ok(ACCEPTED)
+}
+
+fn open(args: &Args) -> Result<DataSet> {
+    let layout = match args.layout {
+        LayoutArg::Mvtec => Layout::Mvtec,
+        LayoutArg::Loco => Layout::Loco,
+        LayoutArg::Visa => Layout::Visa,
+        LayoutArg::Folder => Layout::Folder,
+    };
+    Ok(match (&args.dataset, &args.good, &args.bad) {
+        (Some(root), ..) => DataSet::open(root, layout, args.object.as_deref())?,
+        (None, Some(good), Some(bad)) => DataSet::of_folders(good, bad)?,
+        _ => bail!("give either --dataset, or --good and --bad"),
+    })
+}
+
+/// Where maps come from.
+pub(super) enum Source {
+    /// The inspection itself.
+    Model(Box<Bundle>),
+    /// A folder of maps made elsewhere.
+    Maps(PathBuf),
+}
+
+/// The same for one thread.
+pub(super) enum Maker<'a> {
+    Model(Box<Pipeline>),
+    Maps(&'a Path),
+}
+
+/// The map of one image.
+pub(super) struct Made {
+    pub(super) inspection: Inspection,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    elapsed: Option<Duration>,
+}
+
+impl Source {
+    pub(super) fn maker(&self) -> Result<Maker<'_>> {
+        Ok(match self {
+            Source::Model(bundle) => Maker::Model(Box::new(Pipeline::new(Inspector::new(bundle)?))),
+            Source::Maps(folder) => Maker::Maps(folder),
+        })
+    }
+}
+
+impl Maker<'_> {
+    fn make(&mut self, set: &DataSet, sample: &Sample) -> Result<Made> {
+        match self {
+            Maker::Model(_) => self.inspect(set, sample, &decode(&sample.image)?, 0.0),
+            Maker::Maps(folder) => {
+                let reader = ImageReader::open(&sample.image).and_then(ImageReader::with_guessed_format);
+                let dimensions = reader.map_err(image::ImageError::from).and_then(ImageReader::into_dimensions);
+                let (width, height) =
+                    dimensions.with_context(|| format!("{}: cannot be read", sample.image.display()))?;
+                let inspection = read_inspection(folder, set, sample, 0.0)?;
+                Ok(Made { inspection, height: height as usize, width: width as usize, elapsed: None })
+            }
+        }
+    }
+
+    /// What was found on a decoded picture; `threshold` is used where there is no model.
+    pub(super) fn inspect(&mut self, set: &DataSet, sample: &Sample, frame: &Frame, threshold: f32) -> Result<Made> {
+        let (height, width) = (frame.height(), frame.width());
+        let (inspection, elapsed) = match self {
+            Maker::Model(pipeline) => {
+                let outcome = pipeline.inspect(frame);
+                (outcome.result.with_context(|| sample.image.display().to_string())?, Some(outcome.elapsed))
+            }
+            Maker::Maps(folder) => (read_inspection(folder, set, sample, threshold)?, None),
+        };
+        Ok(Made { inspection, height, width, elapsed })
+    }
+}
+
+/// A map made elsewhere as an inspection: its score is its maximum; its branch and level are not known.
+fn read_inspection(folder: &Path, set: &DataSet, sample: &Sample, threshold: f32) -> Result<Inspection> {
+    let map = read_map(&find_map(folder, &set.name(sample))?)?;
+    let values = map.0.values.iter().copied().enumerate();
+    let (at, value) = values.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f32::NAN));
+    let (row, column) = (at / map.0.width, at % map.0.width);
+    let score = ImageScore { value, row, column, branch: Branch::Structural, level: 1 };
+    let verdict = if value.is_finite() { decide(&score, threshold) } else { Verdict::Fault };
+    Ok(Inspection { map, score, verdict })
+}
+
+/// The figures in columns, in percent.
+fn table(figures: &Figures) -> String {
+    let mut text = String::new();
+    let rows = report::rows(figures);
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default()).collect();
+    for row in &rows {
+        text += &format!("{:<width$}", row[0], width = widths[0]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            text += &format!("  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    for note in &figures.notes {
+        text += &format!("note: {note}\n");
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! The command line: one file a command.
+
+mod calibrate;
+mod evaluate;
+mod inputs;
+mod inspect;
+mod outputs;
+mod parallel;
+mod report;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit code where every picture was accepted, or the command did what was asked.
+const ACCEPTED: u8 = 0;
+/// Exit code of `inspect` where a picture was rejected.
+const REJECTED: u8 = 1;
+/// Exit code of every error.
+const FAILED: u8 = 2;
+
+/// Inspection runtime for production lines: camera frame in, anomaly map and pass/fail signal out.
+#[derive(Parser)]
+#[command(name = "mudenet-edge", version, propagate_version = true)]
+#[command(after_help = "Example:\n  mudenet-edge inspect --model bottle.onnx parts/ --out results")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Evaluate(evaluate::Args),
+    Calibrate(calibrate::Args),
+}
+
+/// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
+pub(crate) fn main() -> ExitCode {
+    mudenet_edge::guard::silence_guarded_panics();
+    let result = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+    };
+    let code = result.unwrap_or_else(|error| {
+        print_error(&format!("{error:#}"));
+        FAILED
+    });
+    ExitCode::from(code)
+}
+
+/// Prints one `error: …` line on stderr. That stderr may be closed changes nothing.
+fn print_error(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {}", one_line(reason));
+}
+
+/// `text` without line breaks.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,177 @@
+//! The report of an evaluation: one HTML file, JSON and CSV.
+
+mod chart;
+mod gallery;
+mod page;
+
+use super::evaluate::Source;
+use anyhow::Result;
+use gallery::Card;
+use mudenet_edge::decide::ThresholdMethod;
+use mudenet_edge::metric::dataset::DataSet;
+use mudenet_edge::metric::{Evaluation, Figures};
+use mudenet_edge::record::write_file;
+use mudenet_edge::run::today;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// File name of the page.
+pub(super) const PAGE: &str = "report.html";
+
+/// A set, its figures and how long each image took.
+pub(super) struct Measured<'a> {
+    pub(super) set: &'a DataSet,
+    pub(super) evaluation: &'a Evaluation,
+    /// `None` where no model ran.
+    pub(super) times: Vec<Option<Duration>>,
+}
+
+/// Everything the report shows.
+pub(super) struct Report<'a> {
+    measured: &'a Measured<'a>,
+    title: String,
+    threshold: Option<f32>,
+    provenance: Vec<(String, String)>,
+    cards: Vec<Card>,
+    jobs: usize,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(
+        measured: &'a Measured<'a>,
+        source: &Source,
+        dataset: Option<&Path>,
+        jobs: usize,
+    ) -> Result<Self> {
+        let threshold = match source {
+            Source::Model(bundle) => Some(bundle.meta().threshold.value),
+            Source::Maps(_) => measured.evaluation.image.as_ref().map(|image| image.f1_threshold),
+        };
+        let name = dataset.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
+        Ok(Self {
+            measured,
+            title: name.unwrap_or_else(|| "good and bad parts".into()),
+            threshold,
+            provenance: provenance(measured, source, dataset, threshold)?,
+            cards: gallery::cards(measured, source, threshold)?,
+            jobs,
+        })
+    }
+
+    /// Writes `report.html`, `figures.json` and `images.csv` into `folder`.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(&self.measured.evaluation.figures)?;
+        write_file(&folder.join("figures.json"), |file| writeln!(file, "{json}"))?;
+        write_file(&folder.join("images.csv"), |file| file.write_all(self.csv().as_bytes()))?;
+        write_file(&folder.join(PAGE), |file| file.write_all(self.page().as_bytes()))?;
+        Ok(())
+    }
+
+    /// One line an image.
+    fn csv(&self) -> String {
+        let Measured { set, evaluation, times } = self.measured;
+        let mut text = String::from("image,type,anomalous,score,rejected,ms\n");
+        for ((sample, score), time) in set.samples.iter().zip(&evaluation.scores).zip(times) {
+            let rejected = self.threshold.map_or(String::new(), |t| (*score > t).to_string());
+            let ms = time.map_or(String::new(), |t| format!("{:.3}", t.as_secs_f64() * 1e3));
+            let (kind, anomalous) = (&set.kinds[sample.kind], sample.kind > 0);
+            let image = quoted(&sample.image.display().to_string());
+            text += &format!("{image},{},{anomalous},{score},{rejected},{ms}\n", quoted(kind));
+        }
+        text
+    }
+}
+
+/// A CSV field.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+}
+
+/// The figures in rows of cells, in percent; the first row holds the headings.
+pub(super) fn rows(figures: &Figures) -> Vec<[String; 8]> {
+    let percent = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{:.2}", 100.0 * v));
+    let mut rows = vec![["", "images", "AUROC", "AP", "F1-max", "pixel AUROC", "PRO", "sPRO 0.05"].map(str::to_owned)];
+    rows.push([
+        "all".into(),
+        figures.n.to_string(),
+        percent(figures.image_auroc),
+        percent(figures.image_ap),
+        percent(figures.image_f1_max),
+        percent(figures.pixel_auroc),
+        percent(figures.pro),
+        percent(figures.spro.as_ref().and_then(|s| s.get("0.05")?.get("mean").copied())),
+    ]);
+    for (name, of) in &figures.per_type {
+        rows.push([
+            name.clone(),
+            of.n.to_string(),
+            percent(of.image_auroc),
+            percent(of.image_ap),
+            percent(of.image_f1_max),
+            percent(of.pixel_auroc),
+            percent(of.pro),
+            percent(of.spro.as_ref().and_then(|s| s.get("0.05").copied())),
+        ]);
+    }
+    rows
+}
+
+fn provenance(
+    measured: &Measured<'_>,
+    source: &Source,
+    dataset: Option<&Path>,
+    threshold: Option<f32>,
+) -> Result<Vec<(String, String)>> {
+    let mut rows: Vec<(String, String)> = vec![];
+    let mut add = |name: &str, value: String| rows.push((name.to_owned(), value));
+    add("Evaluated on", today());
+    add("Program", format!("mudenet-edge {}", env!("CARGO_PKG_VERSION")));
+    if let Some(dataset) = dataset {
+        add("Data set", format!("{} ({:?} layout)", dataset.display(), measured.set.layout));
+    }
+    match source {
+        Source::Maps(folder) => {
+            add("Maps", folder.display().to_string());
+            if let Some(threshold) = threshold {
+                add("Threshold", format!("{threshold}: that of the largest F1 on this very set, no model was given"));
+            }
+        }
+        Source::Model(bundle) => {
+            let meta = bundle.meta();
+            add("Model, SHA-256", bundle.sha256().to_owned());
+            let method = match meta.threshold.method {
+                ThresholdMethod::Provisional => "provisional: promises no false-reject rate",
+                ThresholdMethod::Manual => "set by hand",
+                ThresholdMethod::Tolerance => "tolerance bound",
+                ThresholdMethod::Quantile => "quantile, an estimate",
+                ThresholdMethod::TailFit => "fitted tail, an estimate",
+            };
+            let mut text =
+                format!("{} ({method}), from {} good parts", meta.threshold.value, meta.threshold.good_parts);
+            if let Some(calibration) = &meta.threshold.calibration {
+                text += &format!(
+                    ", false-reject rate {} %, confidence {} %",
+                    100.0 * calibration.false_reject,
+                    100.0 * calibration.confidence
+                );
+            }
+            add("Threshold", text);
+            let (structural, logical) = (meta.parity.tract.structural, meta.parity.tract.logical);
+            add(
+                "Parity with the trainer",
+                format!(
+                    "largest relative difference {structural:.1e} structural, {logical:.1e} logical, over {} images",
+                    meta.parity.images
+                ),
+            );
+            for (name, value) in &meta.training {
+                add(&format!("Training: {name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+            for (name, value) in &meta.assumptions {
+                add(name, value.clone());
+            }
+        }
+    }
+    Ok(rows)
+}

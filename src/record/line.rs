@@ -1,0 +1,78 @@
+//! One JSON object for each inspection.
+
+use crate::decide::Verdict;
+use crate::map::{Branch, ImageScore};
+use serde::{Serialize, Serializer};
+
+/// What became of one picture, as a JSON object on one line. Every key is always there but `error`, which only a
+/// picture with an error has; what a fault leaves unknown is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line<'a> {
+    /// The picture as the user named it.
+    pub image: &'a str,
+    /// `accept`, `reject` or `fault`.
+    #[serde(serialize_with = "word")]
+    pub verdict: Verdict,
+    /// The picture's score; above the threshold it is rejected.
+    pub score: Option<f32>,
+    /// The threshold in use.
+    pub threshold: f32,
+    /// `structural` or `logical`: the branch that gives the larger part of the score.
+    pub branch: Option<Branch>,
+    /// The level, from 1, that gives the largest part of that branch's score; levels 1, 2, 3 see 16, 32, 64 pixels of
+    /// the network's input.
+    pub level: Option<usize>,
+    /// Milliseconds from the decoded frame to the verdict.
+    pub ms: Option<f64>,
+    /// What failed, one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// The line of a picture that was inspected in `ms` milliseconds.
+    pub fn inspected(image: &'a str, verdict: Verdict, score: &ImageScore, threshold: f32, ms: f64) -> Self {
+        // Microseconds are as fine as the measurement is.
+        let ms = Some((ms * 1e3).round() / 1e3);
+        let (branch, level) = (Some(score.branch), Some(score.level));
+        Self { image, verdict, score: Some(score.value), threshold, branch, level, ms, error: None }
+    }
+
+    /// The line of a picture that could not be inspected.
+    pub fn fault(image: &'a str, threshold: f32, error: &'a str) -> Self {
+        let error = Some(error);
+        Self { image, verdict: Verdict::Fault, score: None, threshold, branch: None, level: None, ms: None, error }
+    }
+}
+
+/// `accept`, `reject` or `fault`.
+pub fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept => "accept",
+        Verdict::Reject => "reject",
+        Verdict::Fault => "fault",
+    }
+}
+
+fn word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(verdict_word(*verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_as_documented() {
+        let score = ImageScore { value: 1.75, row: 3, column: 4, branch: Branch::Logical, level: 2 };
+        let line = Line::inspected("a \"b\".png", Verdict::Reject, &score, 1.5, 12.345_678_9);
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            r#"{"image":"a \"b\".png","verdict":"reject","score":1.75,"threshold":1.5,"branch":"logical","level":2,"ms":12.346}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&Line::fault("x", 0.5, "x: is gone")).unwrap(),
+            r#"{"image":"x","verdict":"fault","score":null,"threshold":0.5,"branch":null,"level":null,"ms":null,"error":"x: is gone"}"#
+        );
+    }
+}
