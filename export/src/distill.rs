@@ -43,6 +43,7 @@ pub fn distill(
         // the target is brought to the teacher's size.
         let target = target.upsample_bilinear2d([half, half], false, None, None);
         let embeddings = teacher.net.forward(&channels_last(&Tensor::cat(&pixels, 0)), mode);
+        let target = embeddings.first().map_or(target.shallow_clone(), |e| target.to_kind(e.kind()));
         let levels: Vec<Tensor> = embeddings.iter().map(|_| target.shallow_clone()).collect();
         let distance = level_loss(&levels, &embeddings);
         adam.step(&distance, rate);

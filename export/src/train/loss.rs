@@ -62,13 +62,16 @@ pub fn joint_loss(teacher: &[Tensor], structural: &[Tensor], autoencoder: &[Tens
 }
 
 /// Squared difference summed over channels, averaged over batch and pixels, averaged over levels.
+///
+/// Differences are taken in the embeddings' kind; their mean is accumulated in f32.
 pub fn level_loss(targets: &[Tensor], embeddings: &[Tensor]) -> Tensor {
     let levels: Vec<Tensor> = targets
         .iter()
         .zip(embeddings)
         .map(|(target, embedding)| {
             let channels = embedding.size()[1] as f64;
-            embedding.to_kind(Kind::Float).mse_loss(&target.to_kind(Kind::Float), tch::Reduction::Mean) * channels
+            let distance = embedding.mse_loss(&target.to_kind(embedding.kind()), tch::Reduction::Mean);
+            distance.to_kind(Kind::Float) * channels
         })
         .collect();
     Tensor::stack(&levels, 0).mean(Kind::Float)
