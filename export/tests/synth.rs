@@ -1,4 +1,5 @@
 //! `mudenet-export synth` as its users meet it: the files, read back by the evaluation's own reader.
+#![allow(clippy::unwrap_used)]
 
 use mudenet_edge::metric::dataset::{DataSet, Layout, PixelTruth, TruthFiles};
 use mudenet_export::synth::{Defect, Plan, Product, SynthError, dataset};

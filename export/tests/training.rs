@@ -9,7 +9,7 @@ use mudenet_edge::inspector::Inspector;
 use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{FreezeOptions, freeze};
 use mudenet_export::model::{Architecture, Mode, descriptor};
-use mudenet_export::train::{Adam, Progress, joint_loss, level_loss, train};
+use mudenet_export::train::{Adam, Progress, Start, joint_loss, level_loss, train};
 use std::sync::atomic::AtomicBool;
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor};
@@ -84,7 +84,8 @@ fn a_training_lowers_the_loss_and_scores_alike_in_the_runtime() {
     let go = |epochs, name: &str| {
         let log = folder.path().join(name);
         let mut progress = Progress::new(&log, 4).unwrap();
-        train(&teacher, &good, &common::settings(epochs), &AtomicBool::new(false), &mut progress).unwrap()
+        train(Start::Teacher(&teacher), &good, &common::settings(epochs), &AtomicBool::new(false), &mut progress)
+            .unwrap()
     };
     let (short, long) = (go(1, "short.jsonl"), go(12, "long.jsonl"));
     assert!(long.run.losses.total() < 0.5 * short.run.losses.total(), "{:?} {:?}", short.run.losses, long.run.losses);
@@ -116,7 +117,9 @@ fn a_training_with_one_seed_ends_in_the_same_weights() {
     let good = common::discs(folder.path(), 9);
     let weights = |name: &str| {
         let mut progress = Progress::new(&folder.path().join(name), 4).unwrap();
-        let trained = train(&teacher, &good, &common::settings(2), &AtomicBool::new(false), &mut progress).unwrap();
+        let trained =
+            train(Start::Teacher(&teacher), &good, &common::settings(2), &AtomicBool::new(false), &mut progress)
+                .unwrap();
         trained.run.write(&folder.path().join("run"), &trained.networks).unwrap();
         std::fs::read(folder.path().join("run/structural_student.safetensors")).unwrap()
     };
@@ -131,7 +134,9 @@ fn stopping_and_bad_data_are_errors_that_say_why() {
     let teacher = common::teacher(folder.path(), &Architecture::new(4, 64).unwrap());
     let mut progress = Progress::new(&folder.path().join("log"), 4).unwrap();
     let mut go = |data: &std::path::Path, stop: bool| {
-        train(&teacher, data, &common::settings(1), &AtomicBool::new(stop), &mut progress).unwrap_err().to_string()
+        train(Start::Teacher(&teacher), data, &common::settings(1), &AtomicBool::new(stop), &mut progress)
+            .unwrap_err()
+            .to_string()
     };
     let few = common::discs(&folder.path().join("few"), 7);
     assert!(go(&few, false).contains("7 images, learning needs at least 8"));
@@ -150,7 +155,8 @@ fn a_run_whose_weights_are_not_numbers_is_not_frozen() {
     let teacher = common::teacher(folder.path(), &architecture);
     let good = common::discs(folder.path(), 9);
     let mut progress = Progress::new(&folder.path().join("log"), 4).unwrap();
-    let trained = train(&teacher, &good, &common::settings(1), &AtomicBool::new(false), &mut progress).unwrap();
+    let trained =
+        train(Start::Teacher(&teacher), &good, &common::settings(1), &AtomicBool::new(false), &mut progress).unwrap();
     tch::no_grad(|| {
         let _ = trained.networks.structural.net.stem.bias.as_ref().unwrap().shallow_clone().fill_(f64::NAN);
     });

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod calibrate;
+mod demo;
 mod evaluate;
 mod inputs;
 mod inspect;
@@ -30,6 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
@@ -39,6 +41,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     mudenet_edge::guard::silence_guarded_panics();
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

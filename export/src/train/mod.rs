@@ -86,20 +86,44 @@ pub struct Trained {
     pub run: ModelRun,
 }
 
-/// Trains on the good images below `data` until the budget is used.
+/// Where the networks of a training come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// The folder of a distillation; students and autoencoder have fresh weights.
+    Teacher(&'a Path),
+    /// The folder of an earlier training, whose networks are trained further.
+    Run(&'a Path),
+}
+
+impl Start<'_> {
+    fn networks(self) -> Result<(TeacherRun, usize, Networks), CheckpointError> {
+        match self {
+            Start::Teacher(folder) => {
+                let run = TeacherRun::read(folder)?;
+                let networks = Networks::with_teacher(folder, &run, Device::Cpu)?;
+                Ok((run, 0, networks))
+            }
+            Start::Run(folder) => {
+                let (run, networks) = ModelRun::read(folder)?;
+                Ok((run.teacher, run.steps, networks))
+            }
+        }
+    }
+}
+
+/// Trains on the good images below `data` until the budget is used. The optimiser starts anew.
 ///
 /// # Errors
 /// [`TrainError`]; nothing is written here.
 pub fn train(
-    teacher: &Path,
+    start: Start,
     data: &Path,
     settings: &Settings,
     stop: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<Trained, TrainError> {
     tch::manual_seed(settings.seed as i64);
-    let teacher_run = TeacherRun::read(teacher)?;
-    let networks = Networks::with_teacher(teacher, &teacher_run, Device::Cpu)?;
+    let (teacher_run, earlier_steps, networks) = start.networks()?;
     let (training, held_back) = data::split(data::good_images(data)?, settings.seed);
     let images = Images::read(&training, teacher_run.architecture.size)?;
     let mut adam = Adam::new(&[&networks.structural.vars, &networks.autoencoder.vars, &networks.logical.vars]);
@@ -121,7 +145,7 @@ pub fn train(
         architecture: teacher_run.architecture,
         teacher: teacher_run,
         settings: settings.clone(),
-        steps,
+        steps: earlier_steps + steps,
         losses,
         training,
         held_back,
