@@ -3,8 +3,10 @@
 use crate::data::Augmentation;
 use crate::model::{Architecture, Network};
 use crate::train::{Budget, Losses, Networks, Precision};
+use mudenet_edge::record::write_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -168,8 +170,7 @@ fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
 
 fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
     let text = toml::to_string(value).map_err(|e| file(path, "written", &e))?;
-    let part = path.with_extension("toml.part");
-    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path)).map_err(|e| file(path, "written", &e))
+    write_file(path, |out| out.write_all(text.as_bytes())).map_err(|e| file(path, "written", &e.source))
 }
 
 fn file(path: &Path, action: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {

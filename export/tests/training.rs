@@ -110,6 +110,26 @@ fn a_training_lowers_the_loss_and_scores_alike_in_the_runtime() {
 }
 
 #[test]
+fn a_run_is_trained_further_on_the_same_images() {
+    let _generator = common::generator();
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = common::teacher(folder.path(), &Architecture::new(4, 64).unwrap());
+    let good = common::discs(folder.path(), 20);
+    let go = |start, epochs| {
+        let mut progress = Progress::new(&folder.path().join("log"), 4).unwrap();
+        train(start, &good, &common::settings(epochs), &AtomicBool::new(false), &mut progress).unwrap()
+    };
+    let fresh = go(Start::Teacher(&teacher), 1);
+    let earlier = go(Start::Teacher(&teacher), 8);
+    let run = folder.path().join("run");
+    earlier.run.write(&run, &earlier.networks).unwrap();
+    let further = go(Start::Run(&run), 1);
+    assert_eq!(further.run.steps, earlier.run.steps + fresh.run.steps);
+    assert_eq!(further.run.held_back, earlier.run.held_back);
+    assert!(further.run.losses.total() < 0.7 * fresh.run.losses.total());
+}
+
+#[test]
 fn a_training_with_one_seed_ends_in_the_same_weights() {
     let _generator = common::generator();
     let folder = tempfile::tempdir().unwrap();

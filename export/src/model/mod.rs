@@ -76,8 +76,12 @@ impl<N> Network<N> {
     /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TchError> {
         let part = path.with_extension("part.safetensors");
-        self.vars.save(&part)?;
-        std::fs::rename(&part, path).map_err(TchError::Io)
+        let saved = self.vars.save(&part).and_then(|()| std::fs::rename(&part, path).map_err(TchError::Io));
+        if saved.is_err() {
+            // The partial file is of no use; that it may not be removable either changes nothing.
+            let _ = std::fs::remove_file(&part);
+        }
+        saved
     }
 }
 
