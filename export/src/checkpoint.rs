@@ -1,5 +1,6 @@
 //! Runs on disk: weights as safetensors under the reference's names, every setting beside them as TOML.
 
+use crate::backbone::TargetKind;
 use crate::data::Augmentation;
 use crate::model::{Architecture, Network};
 use crate::train::{Budget, Losses, Networks, Precision};
@@ -44,7 +45,10 @@ pub struct TeacherRun {
     pub architecture: Architecture,
     /// The backbone's file name and SHA-256.
     pub backbone: String,
-    /// Sampled channels of the backbone (Eq. 15).
+    /// How the backbone's features became targets.
+    #[serde(default)]
+    pub target: TargetKind,
+    /// Sampled channels of the backbone (Eq. 15); none for principal components.
     pub channels: Vec<i64>,
     /// Whether the backbone saw mirrored borders.
     pub mirror: bool,

@@ -33,6 +33,9 @@ pub enum BackboneError {
         /// The tensor, expected and got.
         reason: String,
     },
+    /// The features have no principal components.
+    #[error("the backbone's features have no principal components: {0}")]
+    Principal(String),
 }
 
 impl ResNet50V2 {

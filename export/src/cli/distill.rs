@@ -2,14 +2,17 @@
 
 use super::{Common, stop_flag};
 use anyhow::Context;
-use mudenet_export::backbone::{ResNet50V2, TargetExtractor, sample_channels};
+use mudenet_export::backbone::{ResNet50V2, TargetExtractor, TargetKind, sample_channels};
 use mudenet_export::checkpoint::{TeacherRun, create};
-use mudenet_export::data::{Images, good_images, split};
+use mudenet_export::data::{Images, good_images, split, standardise};
 use mudenet_export::distill::distill;
 use mudenet_export::model::Architecture;
 use mudenet_export::train::Progress;
 use std::path::PathBuf;
 use tch::Device;
+
+/// Most images that the principal components are measured on.
+const PRINCIPAL_IMAGES: usize = 256;
 
 /// Distil a teacher from an ImageNet backbone on images of good parts
 #[derive(clap::Args)]
@@ -32,6 +35,10 @@ pub(super) struct Args {
     /// Let the backbone see its zero padding as the paper does, instead of mirrored borders
     #[arg(long)]
     no_mirror: bool,
+    /// What the teacher learns to give: the paper's random sample of the backbone's channels, or their leading principal
+    /// components over the good images
+    #[arg(long, value_enum, default_value_t = TargetKind::Principal)]
+    target: TargetKind,
     #[command(flatten)]
     common: Common,
     /// Folder for the teacher
@@ -53,22 +60,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let settings = args.common.settings(500)?;
     let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?;
     let stop = stop_flag()?;
-    let channels = sample_channels(architecture.embedding as usize, settings.seed);
     let backbone = ResNet50V2::load(&args.backbone, Device::Cpu)?;
-    let extractor = TargetExtractor::new(backbone, &channels, !args.no_mirror);
     let mut paths = Vec::new();
     for folder in &args.data {
         // The same split as in training: what a product holds back for its ranges is not seen here either.
         paths.extend(split(good_images(folder)?, settings.seed).0);
     }
     let images = Images::read(&paths, args.size)?;
+    let mirror = !args.no_mirror;
+    let (extractor, channels) = match args.target {
+        TargetKind::Sample => {
+            let channels = sample_channels(architecture.embedding as usize, settings.seed);
+            (TargetExtractor::sample(backbone, &channels, mirror), channels)
+        }
+        TargetKind::Principal => {
+            // Every image counts; more than some hundred would add time, not accuracy.
+            let every = images.len().div_ceil(PRINCIPAL_IMAGES);
+            let inputs = (0..images.len()).step_by(every);
+            let inputs = inputs.map(|i| standardise(&images.pixels.get(i as i64).unsqueeze(0)));
+            (TargetExtractor::principal(backbone, inputs, architecture.embedding, mirror)?, Vec::new())
+        }
+    };
     create(&args.out)?;
     let mut progress = Progress::new(&args.out.join("metrics.jsonl"), settings.batch).context("metrics.jsonl")?;
     let mut run = TeacherRun {
         architecture,
         backbone: args.backbone.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        target: args.target,
         channels,
-        mirror: !args.no_mirror,
+        mirror,
         settings,
         data: args.data.clone(),
         images: images.len(),
