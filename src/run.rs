@@ -120,7 +120,7 @@ mod tests {
     use crate::capture::Samples;
     use crate::decide::Verdict;
     use crate::infer::{InferError, LevelScores, Scorer};
-    use crate::map::{Gaussian, Range, Ranges, Scoring, Upsample};
+    use crate::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
     use crate::preprocess::{ModelInput, Preprocess};
 
     /// Gives its value everywhere, or panics without one.
@@ -136,10 +136,11 @@ mod tests {
     fn outcome(value: Option<f32>) -> Outcome {
         let unit = vec![Range { min: 0.0, max: 1.0 }];
         let scoring = Scoring {
-            ranges: Ranges { structural: unit.clone(), logical: unit },
+            ranges: Ranges { structural: unit.clone(), logical: unit, ..Ranges::default() },
             epsilon: 0.0,
             clamp: false,
             margin: 0,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
         };

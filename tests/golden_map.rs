@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::excessive_precision)]
 
 use mudenet_edge::infer::LevelScores;
-use mudenet_edge::map::{Gaussian, Grid, Range, RangeObserver, Ranges, Scoring, Upsample};
+use mudenet_edge::map::{Gaussian, Grid, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
 
 const CELLS: usize = 16;
 const PIXELS: usize = 64;
@@ -30,17 +30,25 @@ fn scoring(clamp: bool) -> Scoring {
         ranges: Ranges {
             structural: ranges([(0.25, 4.0), (0.0, 5.5), (1.0, 6.0)]),
             logical: ranges([(0.5, 3.0), (0.125, 6.0), (0.0, 2.0)]),
+            memory: vec![],
         },
         epsilon: 1e-8,
         clamp,
         margin: 1,
+        weights: Weights::default(),
         upsample: Upsample::HalfPixel,
         gaussian: Gaussian::new(2.0),
     }
 }
 
-fn agrees(clamp: bool, golden: [(usize, usize, f32); 6], maximum: (usize, usize, f32), mean: f32) {
-    let (map, score) = scoring(clamp).apply(&scores(), PIXELS, PIXELS).unwrap();
+fn agrees(
+    scoring: &Scoring,
+    scores: &LevelScores,
+    golden: [(usize, usize, f32); 6],
+    maximum: (usize, usize, f32),
+    mean: f32,
+) {
+    let (map, score) = scoring.apply(scores, PIXELS, PIXELS).unwrap();
     for (row, column, value) in golden {
         let got = map.0.values[row * PIXELS + column];
         assert!((got - value).abs() < TOLERANCE, "({row}, {column}): {got}, expected {value}");
@@ -61,7 +69,7 @@ fn fusing_upsampling_and_smoothing_give_the_golden_map() {
         (17, 5, 1.6465211),
         (50, 61, 1.8260617),
     ];
-    agrees(false, golden, (47, 0, 2.4065224), 1.5395725);
+    agrees(&scoring(false), &scores(), golden, (47, 0, 2.4065224), 1.5395725);
 }
 
 #[test]
@@ -74,7 +82,26 @@ fn clamped_branches_give_the_golden_map() {
         (17, 5, 1.2865230),
         (50, 61, 1.2783537),
     ];
-    agrees(true, golden, (0, 0, 1.6722391), 1.1840306);
+    agrees(&scoring(true), &scores(), golden, (0, 0, 1.6722391), 1.1840306);
+}
+
+#[test]
+fn a_memory_of_coarser_cells_and_weighted_branches_give_the_golden_map() {
+    let golden = [
+        (0, 0, 4.0633583),
+        (0, 63, 2.6149368),
+        (63, 0, 3.0271933),
+        (31, 32, 3.5389305),
+        (17, 5, 2.4576548),
+        (50, 61, 4.0456652),
+    ];
+    let half = CELLS / 2;
+    let coarse: Vec<f32> = (0..half).flat_map(|y| branch(2)[y * CELLS..][..half].to_vec()).collect();
+    let scores = scores().with_memory(half, half, &coarse).unwrap();
+    let mut scoring = scoring(false);
+    scoring.ranges.memory = vec![Range { min: 0.5, max: 4.5 }];
+    scoring.weights = Weights { structural: 0.5, logical: 2.0, memory: 1.5 };
+    agrees(&scoring, &scores, golden, (41, 22, 4.7117231), 3.3100857);
 }
 
 #[test]

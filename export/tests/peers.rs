@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
 fn tensor(scores: &LevelScores, branch: Branch) -> Tensor {
-    let shape = [1, scores.levels() as i64, scores.height() as i64, scores.width() as i64];
+    let shape = [1, scores.levels(Branch::Structural) as i64, scores.height() as i64, scores.width() as i64];
     Tensor::from_slice(scores.branch(branch)).view(shape)
 }
 

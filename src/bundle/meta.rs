@@ -120,10 +120,15 @@ impl Meta {
                 "{PREPROCESS}: expected finite means and positive deviations, got {mean:?} and {std:?}"
             ));
         }
-        let Scoring { ranges, epsilon, gaussian, .. } = &self.scoring;
-        for range in ranges.structural.iter().chain(&ranges.logical) {
+        let Scoring { ranges, weights, epsilon, gaussian, .. } = &self.scoring;
+        for range in ranges.structural.iter().chain(&ranges.logical).chain(&ranges.memory) {
             if !range.min.is_finite() || !range.max.is_finite() || range.max < range.min {
                 return Err(format!("{SCORING}: expected a finite range, got {} to {}", range.min, range.max));
+            }
+        }
+        for weight in [weights.structural, weights.logical, weights.memory] {
+            if !weight.is_finite() || weight < 0.0 {
+                return Err(format!("{SCORING}: expected a weight ≥ 0, got {weight}"));
             }
         }
         if !epsilon.is_finite() || *epsilon < 0.0 {

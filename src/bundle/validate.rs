@@ -1,6 +1,6 @@
 //! Checks of a bundle's graph before an engine sees it.
 
-use super::{INPUT, LOGICAL, Meta, STRUCTURAL, pb};
+use super::{INPUT, LOGICAL, MEMORY, Meta, STRUCTURAL, pb};
 use pb::tensor_proto::DataType;
 use pb::tensor_shape_proto::dimension::Value as Dim;
 use pb::type_proto::Value as Type;
@@ -20,10 +20,18 @@ pub(super) fn graph(model: &pb::ModelProto, meta: &Meta) -> Result<(), String> {
         return Err(format!("input {INPUT}: expected shape {expected:?}, got {:?}", shape(input)));
     }
     let names: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
-    if names != [STRUCTURAL, LOGICAL] {
-        return Err(format!("expected the outputs {STRUCTURAL} and {LOGICAL}, got {names:?}"));
+    let ranges = &meta.scoring.ranges;
+    let mut expected = vec![(STRUCTURAL, &ranges.structural), (LOGICAL, &ranges.logical)];
+    if !ranges.memory.is_empty() || names.contains(&MEMORY) {
+        expected.push((MEMORY, &ranges.memory));
     }
-    for (output, ranges) in graph.output.iter().zip([&meta.scoring.ranges.structural, &meta.scoring.ranges.logical]) {
+    if !names.iter().eq(expected.iter().map(|(name, _)| name)) {
+        return Err(format!(
+            "expected the outputs {}, got {names:?}",
+            expected.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    for (output, (_, ranges)) in graph.output.iter().zip(expected) {
         let [1, levels, height, width] = shape(output)[..] else {
             return Err(format!("output {}: expected shape (1, L, h, w), got {:?}", output.name, shape(output)));
         };
@@ -34,7 +42,8 @@ pub(super) fn graph(model: &pb::ModelProto, meta: &Meta) -> Result<(), String> {
                 ranges.len()
             ));
         }
-        let margin = 2 * meta.scoring.margin as i64;
+        // The memory's cells are coarser and brought to the size of the others.
+        let margin = if output.name == MEMORY { 0 } else { 2 * meta.scoring.margin as i64 };
         if height <= margin || width <= margin {
             return Err(format!(
                 "output {}: a margin of {} cells leaves nothing of {height}×{width}",

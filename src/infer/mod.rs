@@ -5,13 +5,13 @@ mod fuse;
 mod kernels;
 mod tract;
 
-use crate::map::Branch;
+use crate::map::{Branch, Grid, Upsample};
 use crate::preprocess::ModelInput;
 pub use kernels::Isa;
 pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
 
-/// Squared differences of the networks' embeddings, summed over channels (Eq. 9, 10), ≥ 0: for each branch L maps of
-/// (h, w) cells.
+/// What the networks say of every cell, ≥ 0: L maps of (h, w) cells for each branch that compares embeddings (Eq. 9, 10),
+/// and M for the memory, which has none where the bundle does not carry one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LevelScores {
     levels: usize,
@@ -19,6 +19,7 @@ pub struct LevelScores {
     width: usize,
     structural: Vec<f32>,
     logical: Vec<f32>,
+    memory: Vec<f32>,
 }
 
 impl LevelScores {
@@ -41,12 +42,33 @@ impl LevelScores {
                 logical.len()
             )));
         }
-        Ok(Self { levels, height, width, structural, logical })
+        Ok(Self { levels, height, width, structural, logical, memory: Vec::new() })
     }
 
-    /// Number of levels.
-    pub fn levels(&self) -> usize {
-        self.levels
+    /// Adds the memory's maps of (height, width) cells in (level, row, column) order, brought to the size of the other
+    /// branches' maps.
+    ///
+    /// # Errors
+    /// [`InferError::Shape`] where there are no values or they are not a whole number of maps.
+    pub fn with_memory(mut self, height: usize, width: usize, values: &[f32]) -> Result<Self, InferError> {
+        let area = height * width;
+        if area == 0 || values.is_empty() || !values.len().is_multiple_of(area) {
+            return Err(InferError::Shape(format!("expected maps of {height}×{width} cells, got {}", values.len())));
+        }
+        self.memory.clear();
+        for map in values.chunks_exact(area) {
+            let map = Grid { height, width, values: map.to_vec() };
+            self.memory.extend(Upsample::HalfPixel.resize(&map, self.height, self.width).values);
+        }
+        Ok(self)
+    }
+
+    /// Number of levels of one branch.
+    pub fn levels(&self, branch: Branch) -> usize {
+        match branch {
+            Branch::Structural | Branch::Logical => self.levels,
+            Branch::Memory => self.memory.len() / (self.height * self.width),
+        }
     }
 
     /// Rows of cells.
@@ -70,6 +92,7 @@ impl LevelScores {
         match branch {
             Branch::Structural => &self.structural,
             Branch::Logical => &self.logical,
+            Branch::Memory => &self.memory,
         }
     }
 }

@@ -98,14 +98,22 @@ impl Scorer for TractScorer {
         let run = |e: TractError| InferError::Run(format!("{e:#}"));
         let image = Tensor::from_shape(&[1, 3, self.height, self.width], input.values()).map_err(run)?;
         let outputs = self.plan.run(tvec!(image.into())).map_err(run)?;
-        let [structural, logical] = outputs.as_slice() else {
-            return Err(InferError::Shape(format!("expected 2 outputs, the network gave {}", outputs.len())));
+        let (structural, logical, memory) = match outputs.as_slice() {
+            [structural, logical] => (structural, logical, None),
+            [structural, logical, memory] => (structural, logical, Some(memory)),
+            _ => return Err(InferError::Shape(format!("expected 2 or 3 outputs, the network gave {}", outputs.len()))),
         };
         let &[1, levels, height, width] = structural.shape() else {
             return Err(InferError::Shape(format!("expected (1, L, h, w), the network gave {:?}", structural.shape())));
         };
         let values =
             |tensor: &TValue| -> TractResult<Vec<f32>> { Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()) };
-        LevelScores::new(levels, height, width, values(structural).map_err(run)?, values(logical).map_err(run)?)
+        let (structural, logical) = (values(structural).map_err(run)?, values(logical).map_err(run)?);
+        let scores = LevelScores::new(levels, height, width, structural, logical)?;
+        let Some(memory) = memory else { return Ok(scores) };
+        let &[1, _, height, width] = memory.shape() else {
+            return Err(InferError::Shape(format!("expected (1, M, h, w), the network gave {:?}", memory.shape())));
+        };
+        scores.with_memory(height, width, &values(memory).map_err(run)?)
     }
 }

@@ -1,12 +1,13 @@
 //! [`LevelScores`] → [`AnomalyMap`] and [`ImageScore`]: the only home of that arithmetic.
 //!
-//! Per level and branch: min-max normalisation (Eq. 11), sum of branches, mean of levels (Eq. 12), margin,
-//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
+//! Per level and branch: min-max normalisation (Eq. 11), mean of levels (Eq. 12), weighted sum of branches, margin
+//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
 
 mod gaussian;
 mod range;
 mod upsample;
 
+use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
 pub use range::{Range, RangeObserver, Ranges};
@@ -26,10 +27,42 @@ pub struct Scoring {
     /// Outer map cells that carry padding artefacts: left out of the ranges and replaced by their nearest inner
     /// neighbour.
     pub margin: usize,
+    /// How much each branch counts.
+    #[serde(default)]
+    pub weights: Weights,
     /// How cells become pixels.
     pub upsample: Upsample,
     /// Smoothing after upsampling.
     pub gaussian: Gaussian,
+}
+
+/// Factors of the branches' normalised scores, ≥ 0; the paper's Eq. 11 is 1 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Of the structural branch.
+    pub structural: f32,
+    /// Of the logical branch.
+    pub logical: f32,
+    /// Of the memory.
+    pub memory: f32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { structural: 1.0, logical: 1.0, memory: 1.0 }
+    }
+}
+
+impl Weights {
+    /// The factor of one branch.
+    pub fn of(self, branch: Branch) -> f32 {
+        match branch {
+            Branch::Structural => self.structural,
+            Branch::Logical => self.logical,
+            Branch::Memory => self.memory,
+        }
+    }
 }
 
 /// A map of one value a cell or pixel, rows from the top left.
@@ -58,12 +91,12 @@ pub struct ImageScore {
     pub column: usize,
     /// The branch that gives the larger part of the score there.
     pub branch: Branch,
-    /// The level, from 1, that gives the largest part of that branch's score there: levels 1, 2, 3 see 16, 32, 64 pixels
-    /// of the network's input.
+    /// The level, from 1, that gives the largest part of that branch's score there: levels 1, 2, 3 of the structural and
+    /// logical branch see 16, 32, 64 pixels of the network's input.
     pub level: usize,
 }
 
-/// One of the two comparisons the score is made of.
+/// One of the comparisons the score is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Branch {
@@ -71,6 +104,22 @@ pub enum Branch {
     Structural,
     /// Autoencoder against logical student (Eq. 10).
     Logical,
+    /// Teacher against its own embeddings of good parts.
+    Memory,
+}
+
+impl Branch {
+    /// Every branch.
+    pub const ALL: [Branch; 3] = [Branch::Structural, Branch::Logical, Branch::Memory];
+
+    /// `structural`, `logical` or `memory`, the name of the network's output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Branch::Structural => STRUCTURAL,
+            Branch::Logical => LOGICAL,
+            Branch::Memory => MEMORY,
+        }
+    }
 }
 
 /// Level scores that do not fit the scoring.
@@ -107,22 +156,26 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
-        let structural = self.branch(scores, Branch::Structural)?;
-        let logical = self.branch(scores, Branch::Logical)?;
-        let mut fused = structural.clone();
-        for (sum, value) in fused.values.iter_mut().zip(&logical.values) {
-            *sum += value;
+        let cells = scores.height() * scores.width();
+        let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
+        let mut parts = Vec::with_capacity(Branch::ALL.len());
+        for branch in Branch::ALL {
+            let part = self.branch(scores, branch)?;
+            for (sum, value) in fused.values.iter_mut().zip(&part.values) {
+                *sum += value;
+            }
+            parts.push((branch, part));
         }
         let map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
-        let score = self.score(&map, scores, &structural, &logical)?;
+        let score = self.score(&map, scores, &parts)?;
         Ok((AnomalyMap(map), score))
     }
 
-    /// Mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.
+    /// Weighted mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.
     fn branch(&self, scores: &LevelScores, branch: Branch) -> Result<Grid, MapError> {
         let ranges = self.ranges.of(branch);
-        if ranges.len() != scores.levels() {
-            return Err(MapError::Levels { expected: ranges.len(), got: scores.levels() });
+        if ranges.len() != scores.levels(branch) {
+            return Err(MapError::Levels { expected: ranges.len(), got: scores.levels(branch) });
         }
         let (height, width) = (scores.height(), scores.width());
         let mut mean = Grid { height, width, values: vec![0.0; height * width] };
@@ -131,8 +184,8 @@ impl Scoring {
                 *sum += self.normalise(*range, *score);
             }
         }
-        let levels = ranges.len() as f32;
-        mean.values.iter_mut().for_each(|sum| *sum /= levels);
+        let factor = self.weights.of(branch) / ranges.len().max(1) as f32;
+        mean.values.iter_mut().for_each(|sum| *sum *= factor);
         replicate_margin(&mut mean, self.margin)?;
         Ok(mean)
     }
@@ -142,13 +195,7 @@ impl Scoring {
         if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised }
     }
 
-    fn score(
-        &self,
-        map: &Grid,
-        scores: &LevelScores,
-        structural: &Grid,
-        logical: &Grid,
-    ) -> Result<ImageScore, MapError> {
+    fn score(&self, map: &Grid, scores: &LevelScores, parts: &[(Branch, Grid)]) -> Result<ImageScore, MapError> {
         let (mut best, mut value) = (0, f32::NEG_INFINITY);
         let mut finite = true;
         for (i, v) in map.values.iter().enumerate() {
@@ -162,7 +209,14 @@ impl Scoring {
             let pixel = |y, x| self.upsample.at(cells, map.height, map.width, y, x);
             self.gaussian.at(map.height, map.width, row, column, pixel)
         };
-        let branch = if at(structural) >= at(logical) { Branch::Structural } else { Branch::Logical };
+        let mut branch = (Branch::Structural, f32::NEG_INFINITY);
+        for (candidate, cells) in parts.iter().filter(|(candidate, _)| scores.levels(*candidate) > 0) {
+            let part = at(cells);
+            if part > branch.1 {
+                branch = (*candidate, part);
+            }
+        }
+        let branch = branch.0;
         let mut strongest = (1, f32::NEG_INFINITY);
         for (level, range) in self.ranges.of(branch).iter().enumerate() {
             let values = scores.level(branch, level).iter().map(|score| self.normalise(*range, *score)).collect();
@@ -212,10 +266,15 @@ mod tests {
     fn the_score_names_the_branch_and_level_that_drove_it() {
         let unit = vec![Range { min: 0.0, max: 1.0 }; 3];
         let scoring = Scoring {
-            ranges: Ranges { structural: unit.clone(), logical: vec![Range { min: 0.0, max: 10.0 }; 3] },
+            ranges: Ranges {
+                structural: unit.clone(),
+                logical: vec![Range { min: 0.0, max: 10.0 }; 3],
+                memory: vec![],
+            },
             epsilon: 0.0,
             clamp: false,
             margin: 1,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
         };

@@ -22,13 +22,16 @@ impl Range {
 }
 
 /// A [`Range`] for each level of each branch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ranges {
     /// One for each level.
     pub structural: Vec<Range>,
     /// One for each level.
     pub logical: Vec<Range>,
+    /// One for each of the memory's maps; none where the bundle carries no memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<Range>,
 }
 
 impl Ranges {
@@ -37,6 +40,15 @@ impl Ranges {
         match branch {
             Branch::Structural => &self.structural,
             Branch::Logical => &self.logical,
+            Branch::Memory => &self.memory,
+        }
+    }
+
+    fn of_mut(&mut self, branch: Branch) -> &mut Vec<Range> {
+        match branch {
+            Branch::Structural => &mut self.structural,
+            Branch::Logical => &mut self.logical,
+            Branch::Memory => &mut self.memory,
         }
     }
 }
@@ -63,11 +75,15 @@ impl RangeObserver {
         if 2 * margin >= height || 2 * margin >= width {
             return Err(MapError::Margin { margin, height, width });
         }
-        let levels = scores.levels();
-        let empty = vec![Range { min: f32::INFINITY, max: f32::NEG_INFINITY }; levels];
-        let ranges = self.ranges.get_or_insert_with(|| Ranges { structural: empty.clone(), logical: empty });
-        for (branch, observed) in [(Branch::Structural, &mut ranges.structural), (Branch::Logical, &mut ranges.logical)]
-        {
+        let empty = |branch| vec![Range { min: f32::INFINITY, max: f32::NEG_INFINITY }; scores.levels(branch)];
+        let ranges = self.ranges.get_or_insert_with(|| Ranges {
+            structural: empty(Branch::Structural),
+            logical: empty(Branch::Logical),
+            memory: empty(Branch::Memory),
+        });
+        for branch in Branch::ALL {
+            let levels = scores.levels(branch);
+            let observed = ranges.of_mut(branch);
             if observed.len() != levels {
                 return Err(MapError::Levels { expected: observed.len(), got: levels });
             }

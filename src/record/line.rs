@@ -17,7 +17,7 @@ pub struct Line<'a> {
     pub score: Option<f32>,
     /// The threshold in use.
     pub threshold: f32,
-    /// `structural` or `logical`: the branch that gives the larger part of the score.
+    /// `structural`, `logical` or `memory`: the branch that gives the larger part of the score.
     pub branch: Option<Branch>,
     /// The level, from 1, that gives the largest part of that branch's score; levels 1, 2, 3 see 16, 32, 64 pixels of
     /// the network's input.

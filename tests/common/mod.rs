@@ -5,7 +5,7 @@
 use image::{Rgb, RgbImage};
 use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity, pb};
 use mudenet_edge::decide::Threshold;
-use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
+use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::preprocess::{Preprocess, ResizeRule};
 use pb::tensor_proto::DataType;
 use pb::tensor_shape_proto::dimension::Value as Dim;
@@ -88,10 +88,11 @@ pub fn meta() -> Meta {
             resize: ResizeRule::Triangle,
         },
         scoring: Scoring {
-            ranges: Ranges { structural: ranges.clone(), logical: ranges },
+            ranges: Ranges { structural: ranges.clone(), logical: ranges, ..Ranges::default() },
             epsilon: 0.0,
             clamp: false,
             margin: 0,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
         },

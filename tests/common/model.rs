@@ -3,7 +3,7 @@
 
 use mudenet_edge::bundle::{Bundle, FORMAT_VERSION, INPUT, LOGICAL, Meta, Parity, RuntimeParity, STRUCTURAL, pb};
 use mudenet_edge::decide::Threshold;
-use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
+use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::preprocess::{ModelInput, Preprocess};
 use pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
 
@@ -43,10 +43,11 @@ pub(crate) fn meta(network: Network) -> Meta {
     Meta {
         preprocess: Preprocess { height: network.rows, width: network.columns, ..Preprocess::imagenet(network.rows) },
         scoring: Scoring {
-            ranges: Ranges { structural: vec![range; 3], logical: vec![range; 3] },
+            ranges: Ranges { structural: vec![range; 3], logical: vec![range; 3], ..Ranges::default() },
             epsilon: 1e-8,
             clamp: false,
             margin: 4,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(4.0),
         },

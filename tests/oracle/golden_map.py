@@ -15,26 +15,41 @@ def scores(branch):
     return ((k * k) % 97 / 16.0).astype(np.float32)
 
 
-def fused(clamp):
-    total = 0.0
+WEIGHTS = [0.5, 2.0, 1.5]
+
+
+def memory():
+    """One map of half as many cells a side, at the size of the others."""
+    return resize(scores(2)[0, : CELLS // 2, : CELLS // 2].astype(np.float64), CELLS)
+
+
+def resize(cells, size):
+    at = (np.arange(size) + 0.5) * len(cells) / size - 0.5
+    y, x = np.meshgrid(at, at, indexing="ij")
+    return map_coordinates(cells, [y, x], order=1, mode="nearest")
+
+
+def fused(clamp, weights=(1.0, 1.0, 0.0)):
+    total = weights[2] * (memory() - 0.5) / (4.5 - 0.5 + EPSILON)
     for branch, ranges in enumerate([[(0.25, 4.0), (0.0, 5.5), (1.0, 6.0)], [(0.5, 3.0), (0.125, 6.0), (0.0, 2.0)]]):
         for level, (low, high) in enumerate(ranges):
             s = (scores(branch)[level].astype(np.float64) - low) / (high - low + EPSILON)
-            total = total + (np.clip(s, 0, 1) if clamp else s) / LEVELS
+            total = total + weights[branch] * (np.clip(s, 0, 1) if clamp else s) / LEVELS
     inner = total[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return np.pad(inner, MARGIN, mode="edge")
 
 
 def smooth(cells):
-    at = (np.arange(PIXELS) + 0.5) * CELLS / PIXELS - 0.5
-    y, x = np.meshgrid(at, at, indexing="ij")
-    pixels = map_coordinates(cells, [y, x], order=1, mode="nearest")
-    return gaussian_filter(pixels, SIGMA, mode="mirror", truncate=4.0)
+    return gaussian_filter(resize(cells, PIXELS), SIGMA, mode="mirror", truncate=4.0)
 
 
-for clamp in (False, True):
-    result = smooth(fused(clamp))
+for title, cells in [
+    ("paper", fused(False)),
+    ("clamped", fused(True)),
+    ("with memory and weights", fused(False, WEIGHTS)),
+]:
+    result = smooth(cells)
     row, column = np.unravel_index(result.argmax(), result.shape)
-    print(f"clamp {clamp}: maximum {result.max():.7f} at ({row}, {column}), mean {result.mean():.7f}")
+    print(f"{title}: maximum {result.max():.7f} at ({row}, {column}), mean {result.mean():.7f}")
     for y, x in [(0, 0), (0, 63), (63, 0), (31, 32), (17, 5), (50, 61)]:
         print(f"    ({y}, {x}, {result[y, x]:.7f}),")

@@ -13,7 +13,7 @@ use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
 use mudenet_edge::infer::{InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
-use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample};
+use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::preprocess::{Preprocess, PreprocessError};
 pub use network::to_onnx;
 pub use parity::{PARITY_LIMIT, torch_scores};
@@ -129,10 +129,11 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
     Meta {
         preprocess: Preprocess::imagenet(size),
         scoring: Scoring {
-            ranges: Ranges { structural: unranged.clone(), logical: unranged },
+            ranges: Ranges { structural: unranged.clone(), logical: unranged, ..Ranges::default() },
             epsilon: 1e-8,
             clamp: false,
             margin: size / 64,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(size as f32 / 64.0),
         },

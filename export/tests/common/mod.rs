@@ -3,8 +3,9 @@
 
 use mudenet_edge::bundle::{Meta, Parity, RuntimeParity};
 use mudenet_edge::decide::Threshold;
-use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
+use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::preprocess::Preprocess;
+use mudenet_export::backbone::TargetKind;
 use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::Augmentation;
 use mudenet_export::model::{Architecture, LEVELS};
@@ -27,10 +28,11 @@ pub fn meta(size: usize) -> Meta {
     Meta {
         preprocess: Preprocess::imagenet(size),
         scoring: Scoring {
-            ranges: Ranges { structural: ranges.clone(), logical: ranges },
+            ranges: Ranges { structural: ranges.clone(), logical: ranges, ..Ranges::default() },
             epsilon: 1e-8,
             clamp: false,
             margin: 1,
+            weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
         },
@@ -59,6 +61,7 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
     let run = TeacherRun {
         architecture: *architecture,
         backbone: "none".into(),
+        target: TargetKind::default(),
         channels: vec![],
         mirror: true,
         settings: settings(1),
