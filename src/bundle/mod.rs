@@ -1,6 +1,7 @@
 //! The model file: an ONNX graph and, in its `metadata_props`, everything else that scoring needs.
 
 mod meta;
+mod storage;
 mod validate;
 
 use crate::record::write_file;
@@ -9,6 +10,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+pub use storage::{Agreement, AgreementObserver, Difference, StorageForm, StorageReport, TestReport};
 pub use tract_onnx::pb;
 
 /// Largest model file that is read, bytes.

@@ -3,6 +3,7 @@
 mod calibrate;
 mod demo;
 mod evaluate;
+mod info;
 mod inputs;
 mod inspect;
 mod outputs;

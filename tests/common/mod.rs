@@ -98,7 +98,7 @@ pub fn meta() -> Meta {
         threshold: Threshold::manual(THRESHOLD),
         assumptions: BTreeMap::new(),
         training: BTreeMap::new(),
-        parity: Parity { images: 0, tract: none, good_scores: vec![] },
+        parity: Parity { images: 0, tract: none, good_scores: vec![], storage: None },
     }
 }
 

@@ -37,7 +37,12 @@ pub fn meta(size: usize) -> Meta {
         threshold: Threshold::manual(1.0),
         assumptions: [].into(),
         training: [].into(),
-        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
+        parity: Parity {
+            images: 0,
+            tract: RuntimeParity { structural: 0.0, logical: 0.0 },
+            good_scores: vec![],
+            storage: None,
+        },
     }
 }
 
