@@ -93,13 +93,13 @@ impl Stage for Distillation {
 #[derive(Debug)]
 struct Targets {
     extractor: TargetExtractor,
-    cache: HashMap<(String, bool, bool), Tensor>,
+    cache: HashMap<(String, bool, bool, Option<u64>), Tensor>,
     bytes: usize,
 }
 
 impl Targets {
     fn of(&mut self, key: &str, variant: Variant, image: &Tensor, keep: bool) -> Tensor {
-        let key = (key.to_owned(), variant.horizontal, variant.vertical);
+        let key = (key.to_owned(), variant.horizontal, variant.vertical, variant.damage);
         if let Some(target) = self.cache.get(&key).filter(|_| keep) {
             return target.shallow_clone();
         }

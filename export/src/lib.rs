@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod distill;
 pub mod freeze;
+pub mod memory;
 pub mod model;
 pub mod quantize;
 pub mod random;

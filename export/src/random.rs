@@ -32,7 +32,7 @@ pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
 /// # Errors
 /// [`FreezeError`].
 pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) -> Result<Bundle, FreezeError> {
-    let mut onnx = to_onnx(&networks(architecture, seed), architecture)?;
+    let mut onnx = to_onnx(&networks(architecture, seed), architecture, None)?;
     let size = architecture.size as usize;
     let mut meta = unranged_meta(size);
     meta.training.insert("random_weights".into(), seed.into());

@@ -9,7 +9,7 @@ use mudenet_edge::map::Branch;
 use mudenet_edge::preprocess::ModelInput;
 use mudenet_export::freeze::to_onnx;
 use mudenet_export::model::Architecture;
-use mudenet_export::quantize::{Form, Plan, half, rewrite, simple_plan};
+use mudenet_export::quantize::{Form, Plan, rewrite, simple_plan};
 use mudenet_export::random;
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ const SIZE: i64 = 128;
 
 fn graph() -> pb::ModelProto {
     let architecture = Architecture::new(16, SIZE).unwrap();
-    to_onnx(&random::networks(&architecture, 4), &architecture).unwrap()
+    to_onnx(&random::networks(&architecture, 4), &architecture, None).unwrap()
 }
 
 fn image() -> Tensor {
@@ -109,7 +109,8 @@ fn activations_of_8_bits_agree_between_the_runtimes() {
 fn weights_of_16_bits_are_close_in_both_runtimes() {
     let _generator = common::generator();
     let (graph, image) = (graph(), image());
-    let halved = bundle(half(&graph).unwrap());
+    let plan = simple_plan(&graph, Form::F16, &image).unwrap();
+    let halved = bundle(rewrite(&graph, &plan).unwrap());
     let got = tract(&halved, &image);
     let float = tract(&bundle(graph), &image);
     let folder = tempfile::tempdir().unwrap();
@@ -131,13 +132,13 @@ fn files_are_a_quarter_and_half_as_large() {
         std::fs::metadata(file).unwrap().len() as f64
     };
     let _generator = common::generator();
-    let graph = to_onnx(&random::networks(&architecture, 4), &architecture).unwrap();
+    let graph = to_onnx(&random::networks(&architecture, 4), &architecture, None).unwrap();
     let image = Tensor::zeros([1, 3, 256, 256], (Kind::Float, tch::Device::Cpu));
     let quantized = |form| rewrite(&graph, &simple_plan(&graph, form, &image).unwrap()).unwrap();
     let float = size(graph.clone());
     assert!(size(quantized(Form::Weights)) < 0.28 * float);
     assert!(size(quantized(Form::Full)) < 0.28 * float);
-    assert!(size(half(&graph).unwrap()) < 0.53 * float);
+    assert!(size(quantized(Form::F16)) < 0.53 * float);
 }
 
 #[test]

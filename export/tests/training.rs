@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor};
 
-const FREEZE: FreezeOptions = FreezeOptions { margin: None, sigma: None, clamp: false, threshold: None };
+const FREEZE: FreezeOptions = FreezeOptions::PAPER;
 
 fn random(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu))

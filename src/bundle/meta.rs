@@ -1,6 +1,6 @@
 //! What a bundle carries in `metadata_props`, one JSON value a key.
 
-use super::pb;
+use super::{StorageReport, pb};
 use crate::decide::Threshold;
 use crate::map::Scoring;
 use crate::preprocess::Preprocess;
@@ -47,16 +47,22 @@ pub struct Parity {
     pub tract: RuntimeParity,
     /// Image scores of the held-back good images, sorted, as this crate computes them from this file.
     pub good_scores: Vec<f32>,
+    /// What storing the model in fewer bits did; `None` for one in f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageReport>,
 }
 
 /// Largest difference of an output over the images, relative to the output's largest value.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeParity {
     /// Of `structural`.
     pub structural: f32,
     /// Of `logical`.
     pub logical: f32,
+    /// Of `memory`, where there is one.
+    #[serde(default)]
+    pub memory: f32,
 }
 
 impl Meta {

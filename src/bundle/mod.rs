@@ -1,6 +1,7 @@
 //! The model file: an ONNX graph and, in its `metadata_props`, everything else that scoring needs.
 
 mod meta;
+mod storage;
 mod validate;
 
 use crate::record::write_file;
@@ -9,6 +10,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+pub use storage::{Agreement, AgreementObserver, Difference, StorageForm, StorageReport, TestReport};
 pub use tract_onnx::pb;
 
 /// Largest model file that is read, bytes.
@@ -111,6 +113,12 @@ impl Bundle {
     /// The ONNX graph, metadata included.
     pub fn graph(&self) -> &pb::ModelProto {
         &self.graph
+    }
+
+    /// Shape of the graph's output of this name; `None` where there is no such output.
+    pub fn output_shape(&self, name: &str) -> Option<Vec<i64>> {
+        let graph = self.graph.graph.as_ref()?;
+        graph.output.iter().find(|output| output.name == name).map(validate::shape)
     }
 
     /// Everything that scoring needs beside the graph.

@@ -66,7 +66,7 @@ fn finite(tensor: &pb::TensorProto) -> Result<(), String> {
     }
 }
 
-fn shape(value: &pb::ValueInfoProto) -> Vec<i64> {
+pub(super) fn shape(value: &pb::ValueInfoProto) -> Vec<i64> {
     let Some(Type::TensorType(tensor)) = value.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return vec![] };
     let dims = tensor.shape.as_ref().map(|s| s.dim.as_slice()).unwrap_or_default();
     dims.iter().map(|d| if let Some(Dim::DimValue(n)) = d.value { n } else { -1 }).collect()

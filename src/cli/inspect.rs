@@ -23,7 +23,8 @@ A picture that cannot be inspected is a fault; the others are still inspected.
 Examples:
   mudenet-edge inspect --model bottle.onnx part.png
   mudenet-edge inspect --model bottle.onnx parts/ --out results
-  mudenet-edge inspect --model bottle.onnx 'parts/**/*.png' --json > verdicts.jsonl";
+  mudenet-edge inspect --model bottle.onnx 'parts/**/*.png' --json > verdicts.jsonl
+  mudenet-edge inspect --model bottle.onnx --info";
 
 /// Inspect pictures with a model, one line a picture
 ///
@@ -36,8 +37,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Pictures, folders (searched with their sub-folders), or quoted patterns such as 'parts/**/*.png'
-    #[arg(required = true, value_name = "IMAGE|DIR|GLOB")]
+    #[arg(required_unless_present = "info", value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<PathBuf>,
+    /// Print what the model says of itself: input, threshold, training, and how its stored form agrees with the f32 model
+    /// and other runtimes
+    #[arg(long, conflicts_with_all = ["inputs", "out", "threshold"])]
+    info: bool,
     /// Write DIR/overlays/NAME.png (picture, heat map, contour at the threshold) and DIR/maps/NAME.tiff (32-bit scores)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -50,6 +55,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    if args.info {
+        super::info::print(&args.model, args.json)?;
+        return Ok(ACCEPTED);
+    }
     let outputs = args.out.as_deref().map(Outputs::new);
     let inputs = resolve(&args.inputs, &outputs.as_ref().map(Outputs::folders).unwrap_or_default());
     let interrupted = interrupt_flag()?;

@@ -3,11 +3,13 @@
 mod engine;
 mod fuse;
 mod kernels;
+mod operator;
 mod tract;
 
 use crate::map::{Branch, Grid, Upsample};
 use crate::preprocess::ModelInput;
 pub use kernels::Isa;
+pub use operator::Operator;
 pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
 
 /// What the networks say of every cell, ≥ 0: L maps of (h, w) cells for each branch that compares embeddings (Eq. 9, 10),

@@ -4,12 +4,14 @@
 //! bilinear upsampling to the input size, Gaussian smoothing, maximum.
 
 mod gaussian;
+mod mask;
 mod range;
 mod upsample;
 
 use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
+pub use mask::Mask;
 pub use range::{Range, RangeObserver, Ranges};
 use serde::{Deserialize, Serialize};
 pub use upsample::Upsample;
@@ -156,6 +158,20 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        self.apply_masked(scores, height, width, None)
+    }
+
+    /// Like [`Scoring::apply`], blind where `mask` says so.
+    ///
+    /// # Errors
+    /// [`MapError`] where `scores` does not fit this scoring.
+    pub fn apply_masked(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        mask: Option<&Mask>,
+    ) -> Result<(AnomalyMap, ImageScore), MapError> {
         let cells = scores.height() * scores.width();
         let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
         let mut parts = Vec::with_capacity(Branch::ALL.len());
@@ -166,7 +182,8 @@ impl Scoring {
             }
             parts.push((branch, part));
         }
-        let map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        mask.iter().for_each(|mask| mask.hide(&mut map));
         let score = self.score(&map, scores, &parts)?;
         Ok((AnomalyMap(map), score))
     }

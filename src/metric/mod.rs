@@ -8,6 +8,7 @@ pub mod dataset;
 mod evaluation;
 mod image;
 mod maps;
+mod rank;
 mod regions;
 mod runs;
 mod sweep;
@@ -16,6 +17,7 @@ pub use area::Point;
 pub use evaluation::{Evaluation, EvaluationError, Evaluator, Figures, TypeFigures};
 pub use image::{ImageFigures, Labelled, image_figures};
 pub use maps::{find_map, read_map};
+pub use rank::rank_correlation;
 pub use regions::components;
 pub use sweep::{Defect, PRO_LIMIT, PixelFigures, PixelSweep, SPRO_LIMITS, Truth};
 

@@ -78,7 +78,7 @@ pub fn graph() -> pb::ModelProto {
 /// The model's metadata.
 pub fn meta() -> Meta {
     let ranges = vec![Range { min: 0.0, max: RANGE }; 2];
-    let none = RuntimeParity { structural: 0.0, logical: 0.0 };
+    let none = RuntimeParity::default();
     Meta {
         preprocess: Preprocess {
             height: SIDE,
@@ -99,7 +99,7 @@ pub fn meta() -> Meta {
         threshold: Threshold::manual(THRESHOLD),
         assumptions: BTreeMap::new(),
         training: BTreeMap::new(),
-        parity: Parity { images: 0, tract: none, good_scores: vec![] },
+        parity: Parity { images: 0, tract: none, good_scores: vec![], storage: None },
     }
 }
 

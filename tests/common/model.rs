@@ -54,7 +54,7 @@ pub(crate) fn meta(network: Network) -> Meta {
         threshold: Threshold::manual(1.0),
         assumptions: Default::default(),
         training: Default::default(),
-        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
+        parity: Parity { images: 0, tract: RuntimeParity::default(), good_scores: vec![], storage: None },
     }
 }
 

@@ -120,6 +120,7 @@ impl Common {
                 vertical: matches!(flip, Flip::V | Flip::Hv),
                 rotation: within("rotate", self.rotate.or(preset.rotate).unwrap_or(0.0), 0.0, 180.0)?,
                 jitter: within("jitter", self.jitter.or(preset.jitter).unwrap_or(0.0), 0.0, 0.9)?,
+                damage: 0.0,
             },
             optimiser: Optimiser {
                 schedule: self.schedule.or(preset.schedule).unwrap_or_default(),

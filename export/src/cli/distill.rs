@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// components over the good images
     #[arg(long, value_enum, default_value_t = TargetKind::Principal, conflicts_with = "resume")]
     target: TargetKind,
+    /// Share of images that get made-up damage, so that the teacher also learns what good parts do not show
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "resume")]
+    damage: f64,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -49,6 +52,11 @@ pub(super) struct Args {
     /// Folder for the teacher
     #[arg(short, long, required_unless_present = "resume", conflicts_with = "resume")]
     out: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    number.ok_or_else(|| format!("expected a number from 0 to 1, got {text:?}"))
 }
 
 /// Channels of a named or numbered width.
@@ -67,7 +75,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return resume(args, folder, &stop);
     }
     let (Some(out), Some(backbone)) = (&args.out, &args.backbone) else { bail!("--backbone and --out are needed") };
-    let settings = args.common.settings()?;
+    let mut settings = args.common.settings()?;
+    settings.augmentation.damage = args.damage;
     let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?;
     let channels = match args.target {
         TargetKind::Sample => sample_channels(architecture.embedding as usize, settings.seed),

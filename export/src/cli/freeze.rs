@@ -1,13 +1,34 @@
 //! `mudenet-export freeze`.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use mudenet_edge::bundle::Bundle;
+use mudenet_edge::map::Weights;
+use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
-use mudenet_export::freeze::{FreezeOptions, freeze};
+use mudenet_export::freeze::{Checks, FreezeOptions, freeze, freeze_stored};
+use mudenet_export::quantize::{Form, Layer, Rounding, Settings};
+use std::io::Write;
 use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+A file in fewer bits is compared with the f32 model on the held-back good images, with --test on labelled ones, and with
+--peers in other runtimes. Nothing is written where the scores change by more than this:
+
+                       --f16     --quantize weights   --quantize full
+  mean of an output    0.1 %     5 %                  25 %
+  image AUROC          0.2       0.2                  0.5 points
+  PRO                  0.3       0.3                  1.0 points
+  score in a runtime   1 %       1 %                  1 %
+
+Beside such a file, NAME.layers.csv tells how much each layer alone changes the scores.
+
+Examples:
+  mudenet-export freeze --run runs/bottle -o bottle.onnx
+  mudenet-export freeze --run runs/bottle --quantize weights --test mvtec_ad/bottle --peers .venv/bin/python -o bottle.onnx";
 
 /// Freeze a trained run into one ONNX file for mudenet-edge
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  mudenet-export freeze --run runs/bottle -o bottle.onnx")]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Folder that `mudenet-export train` wrote
     #[arg(long)]
@@ -24,26 +45,131 @@ pub(super) struct Args {
     /// Reject above this score [default: found from the held-back good images]
     #[arg(long)]
     threshold: Option<f32>,
+    /// Store in 8 bits: weights (a quarter of the file, computed in f32), or full (the inputs of the convolutions too, for
+    /// hosts whose 8-bit arithmetic is faster)
+    #[arg(long, value_enum)]
+    quantize: Option<Form>,
+    /// How weights lose their bits
+    #[arg(long, value_enum, default_value_t)]
+    rounding: Rounding,
+    /// Keep a weight or input in f32 whose fewer bits alone change the scores by more than this, relative [default: quantize
+    /// all]
+    #[arg(long, value_name = "ERROR")]
+    keep_above: Option<f64>,
+    /// Store weights in 16 bits: half of the file, computed in f32
+    #[arg(long, conflicts_with = "quantize")]
+    f16: bool,
+    /// Good images to quantize on [default: 16 of the run's training images]
+    #[arg(long, value_name = "DIR")]
+    calibration: Option<PathBuf>,
+    /// A labelled set to compare with the f32 model on: MVTec AD, MVTec LOCO, or good/ and bad/
+    #[arg(long, value_name = "DIR")]
+    test: Option<PathBuf>,
+    /// A Python with onnxruntime, openvino or both, to compare the file in
+    #[arg(long, value_name = "PYTHON")]
+    peers: Option<PathBuf>,
+    /// Write the file even where the scores change more than the limits below
+    #[arg(long)]
+    force: bool,
+    /// Embeddings of good parts to remember as a third branch; 0 turns it off (A-026)
+    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    memory: usize,
+    /// Weights of the structural branch, the logical branch and the memory (A-027) [default: 1,1 without a memory,
+    /// 0.25,0.25,1 with one]
+    #[arg(long, value_name = "S,L,M", value_parser = parse_weights)]
+    weights: Option<Weights>,
     /// The model file to write
     #[arg(short, long)]
     out: PathBuf,
 }
 
+/// What the branches count with a memory beside them (A-027).
+const WITH_MEMORY: Weights = Weights { structural: 0.25, logical: 0.25, memory: 1.0 };
+
+fn parse_weights(text: &str) -> Result<Weights, String> {
+    let expected = || format!("expected three numbers ≥ 0 like 0.25,0.25,1, got {text:?}");
+    let numbers: Vec<f32> =
+        text.split(',').map(|n| n.trim().parse().map_err(|_| expected())).collect::<Result<_, _>>()?;
+    match numbers[..] {
+        [structural, logical, memory] if numbers.iter().all(|n| n.is_finite() && *n >= 0.0) => {
+            Ok(Weights { structural, logical, memory })
+        }
+        _ => Err(expected()),
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (run, networks) = ModelRun::read(&args.run)?;
-    let options =
-        FreezeOptions { margin: args.margin, sigma: args.sigma, clamp: args.clamp, threshold: args.threshold };
-    let bundle = freeze(&run, &networks, &options).with_context(|| format!("{}", args.run.display()))?;
-    bundle.save(&args.out)?;
+    let weights = match (&args.weights, args.memory) {
+        (Some(weights), _) => *weights,
+        (None, 0) => FreezeOptions::PAPER.weights,
+        (None, _) => WITH_MEMORY,
+    };
+    let options = FreezeOptions {
+        margin: args.margin,
+        sigma: args.sigma,
+        clamp: args.clamp,
+        threshold: args.threshold,
+        memory: args.memory,
+        weights,
+    };
+    let form = args.quantize.or(args.f16.then_some(Form::F16));
+    let Some(form) = form else {
+        let besides = args.test.is_some() || args.peers.is_some() || args.force;
+        ensure!(!besides, "--test, --peers and --force compare a file in fewer bits: add --quantize or --f16");
+        let bundle = freeze(&run, &networks, &options).with_context(|| format!("{}", args.run.display()))?;
+        bundle.save(&args.out)?;
+        println!("{}: {}", args.out.display(), summary(&bundle));
+        return Ok(());
+    };
+    let keep_above = args.keep_above.unwrap_or(f64::INFINITY);
+    let settings = Settings { form, rounding: args.rounding, keep_above };
+    let checks = Checks {
+        calibration: args.calibration.clone(),
+        test: args.test.clone(),
+        peers: args.peers.clone(),
+        force: args.force,
+    };
+    let stored = freeze_stored(&run, &networks, &options, &settings, &checks)
+        .with_context(|| format!("{}", args.run.display()))?;
+    let table = args.out.with_extension("layers.csv");
+    write_file(&table, |file| file.write_all(csv(&stored.layers, form).as_bytes()))?;
+    stored.bundle.save(&args.out)?;
+    println!("{}: {}", args.out.display(), summary(&stored.bundle));
+    if let Some(report) = &stored.bundle.meta().parity.storage {
+        print!("{report}");
+    }
+    for beyond in &stored.beyond {
+        println!("beyond the limits: {beyond}");
+    }
+    Ok(())
+}
+
+fn summary(bundle: &Bundle) -> String {
     let meta = bundle.meta();
-    println!(
-        "{}: threshold {:.4} from {} good parts; parity with training {:.1e} structural, {:.1e} logical on {} images",
-        args.out.display(),
+    format!(
+        "threshold {:.4} from {} good parts; parity with training {:.1e} structural, {:.1e} logical on {} images",
         meta.threshold.value,
         meta.threshold.good_parts,
         meta.parity.tract.structural,
         meta.parity.tract.logical,
         meta.parity.images
-    );
-    Ok(())
+    )
+}
+
+/// A line a layer, the most sensitive first.
+fn csv(layers: &[Layer], form: Form) -> String {
+    let mut layers: Vec<&Layer> = layers.iter().collect();
+    layers.sort_by(|a, b| b.weight_error.total_cmp(&a.weight_error));
+    let mut text = String::from("layer,weights,weight_error,weights_in,input_error,observer,input_in\n");
+    let fewer = if form == Form::F16 { "f16" } else { "int8" };
+    let bits = |quantized| if quantized { fewer } else { "f32" };
+    for layer in layers {
+        let input = layer.input_error.map(|error| format!("{error:.3e}")).unwrap_or_default();
+        let observer = layer.observer.map(|observer| observer.name()).unwrap_or_default();
+        let (name, weights, error) = (&layer.name, layer.weights, layer.weight_error);
+        let (weights_in, input_in) = (bits(layer.weights_quantized), bits(layer.input_quantized));
+        text += &format!("{name},{weights},{error:.3e},{weights_in},{input},{observer},{input_in}\n");
+    }
+    text
 }

@@ -1,8 +1,12 @@
 //! Augmentation of good images, seeded for each image and epoch.
 
+use super::damage::damage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+/// Different damages of one mirroring of an image.
+const DAMAGES: u64 = 3;
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,9 @@ pub struct Augmentation {
     pub rotation: f64,
     /// Largest relative change of brightness, contrast and saturation.
     pub jitter: f64,
+    /// Share of images with made-up damage, 0–1, for distillation only.
+    #[serde(default)]
+    pub damage: f64,
 }
 
 /// One image's draw from an [`Augmentation`].
@@ -29,6 +36,8 @@ pub struct Variant {
     pub rotation: f64,
     /// Factors of brightness, contrast and saturation.
     pub colour: [f64; 3],
+    /// Seed of the damage, where there is one.
+    pub damage: Option<u64>,
 }
 
 impl Augmentation {
@@ -43,10 +52,13 @@ impl Augmentation {
             vertical: self.vertical && rng.random(),
             rotation,
             colour,
+            // Few different ones, so that what is computed from them can be kept.
+            damage: (self.damage > 0.0 && rng.random_bool(self.damage.min(1.0)))
+                .then(|| mix(seed, rng.random_range(0..DAMAGES), image as u64)),
         }
     }
 
-    /// Whether a draw can be one of four mirrorings only, so that whatever is computed from an image can be kept.
+    /// Whether a draw can be one of four mirrorings only, damaged or not, so that whatever is computed from an image can be kept.
     pub fn mirrors_only(&self) -> bool {
         self.rotation == 0.0 && self.jitter == 0.0
     }
@@ -54,7 +66,8 @@ impl Augmentation {
 
 impl Variant {
     /// The image as it is.
-    pub const NONE: Variant = Variant { horizontal: false, vertical: false, rotation: 0.0, colour: [1.0; 3] };
+    pub const NONE: Variant =
+        Variant { horizontal: false, vertical: false, rotation: 0.0, colour: [1.0; 3], damage: None };
 
     /// (3, side, side) on 0–1 → the same, by arithmetic that does not depend on threads or devices.
     pub fn apply(&self, image: &[f32], side: usize) -> Vec<f32> {
@@ -74,6 +87,9 @@ impl Variant {
             x = rotate(&x, side, self.rotation);
         }
         recolour(&mut x, self.colour);
+        if let Some(seed) = self.damage {
+            damage(&mut x, side, seed);
+        }
         x
     }
 }

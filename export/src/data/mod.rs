@@ -2,6 +2,7 @@
 
 mod augment;
 mod batches;
+mod damage;
 mod gather;
 mod images;
 mod loader;

@@ -86,6 +86,39 @@ impl GraphWriter {
         self.node("AveragePool", name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
     }
 
+    /// The mean of each cell and its neighbours, `side` (odd) cells a side, those beyond the border left out.
+    pub(super) fn average_around(&mut self, name: &str, x: &Value, side: i64) -> Value {
+        let attributes = vec![
+            int("count_include_pad", 0),
+            ints("kernel_shape", &[side; 2]),
+            ints("pads", &[side / 2; 4]),
+            ints("strides", &[1, 1]),
+        ];
+        self.node("AveragePool", name, vec![x.name.clone()], attributes, x.shape)
+    }
+
+    /// Maps of equal size, one after the other along the channels.
+    pub(super) fn concatenate(&mut self, name: &str, maps: &[Value]) -> Value {
+        let [_, _, height, width] = maps.first().map_or([0; 4], |map| map.shape);
+        let channels = maps.iter().map(|map| map.shape[1]).sum();
+        let inputs = maps.iter().map(|map| map.name.clone()).collect();
+        self.node("Concat", name, inputs, vec![int("axis", 1)], [1, channels, height, width])
+    }
+
+    /// Smallest of all channels: (1, 1, H, W).
+    pub(super) fn smallest(&mut self, name: &str, x: &Value) -> Value {
+        let attributes = vec![ints("axes", &[1]), int("keepdims", 1)];
+        self.node("ReduceMin", name, vec![x.name.clone()], attributes, [1, 1, x.shape[2], x.shape[3]])
+    }
+
+    /// The graph's output `name`: the square root of `x`.
+    pub(super) fn output_root(&mut self, name: &str, x: &Value) {
+        self.node("Sqrt", name, vec![x.name.clone()], vec![], x.shape);
+        if let Some(info) = self.graph.value_info.pop() {
+            self.graph.output.push(info);
+        }
+    }
+
     pub(super) fn add(&mut self, name: &str, a: &Value, b: &Value) -> Value {
         self.node("Add", name, vec![a.name.clone(), b.name.clone()], vec![], a.shape)
     }
@@ -94,8 +127,13 @@ impl GraphWriter {
     pub(super) fn squared_difference(&mut self, name: &str, a: &Value, b: &Value) -> Value {
         let operands = vec![a.name.clone(), b.name.clone()];
         let difference = self.node("Sub", &format!("{name}/difference"), operands, vec![], a.shape);
-        let twice = vec![difference.name.clone(), difference.name];
-        let square = self.node("Mul", &format!("{name}/square"), twice, vec![], a.shape);
+        self.energy(name, &difference)
+    }
+
+    /// Σ_c x²: (1, 1, H, W).
+    pub(super) fn energy(&mut self, name: &str, x: &Value) -> Value {
+        let twice = vec![x.name.clone(), x.name.clone()];
+        let square = self.node("Mul", &format!("{name}/square"), twice, vec![], x.shape);
         let axes = "channel_axis";
         if self.graph.initializer.iter().all(|t| t.name != axes) {
             self.graph.initializer.push(pb::TensorProto {
@@ -106,7 +144,7 @@ impl GraphWriter {
                 ..Default::default()
             });
         }
-        let [_, _, height, width] = a.shape;
+        let [_, _, height, width] = x.shape;
         let inputs = vec![square.name, axes.into()];
         self.node("ReduceSum", &format!("{name}/sum"), inputs, vec![int("keepdims", 1)], [1, 1, height, width])
     }

@@ -3,22 +3,28 @@
 mod graph;
 mod network;
 mod parity;
+mod peers;
+mod stored;
 
 use crate::checkpoint::ModelRun;
+use crate::data::{DataError, Images};
+use crate::memory::remember;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
 pub(crate) use graph::value_info;
-use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity};
+use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity, pb};
 use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
 use mudenet_edge::infer::{InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
 use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
-use mudenet_edge::preprocess::{Preprocess, PreprocessError};
+use mudenet_edge::metric::EvaluationError;
+use mudenet_edge::preprocess::{ModelInput, Preprocess, PreprocessError};
 pub use network::to_onnx;
 pub use parity::{PARITY_LIMIT, torch_scores};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+pub use stored::{CALIBRATION_IMAGES, Checks, Limits, Stored, freeze_stored};
 
 /// What the freezer is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +37,22 @@ pub struct FreezeOptions {
     pub clamp: bool,
     /// A threshold set by hand; `None`: [`provisional`] over the held-back good images.
     pub threshold: Option<f32>,
+    /// Embeddings of good parts to remember; 0 leaves the memory out.
+    pub memory: usize,
+    /// How much each branch counts.
+    pub weights: Weights,
+}
+
+impl FreezeOptions {
+    /// Scoring without a memory, both branches alike (Eq. 11).
+    pub const PAPER: Self = Self {
+        margin: None,
+        sigma: None,
+        clamp: false,
+        threshold: None,
+        memory: 0,
+        weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
+    };
 }
 
 /// Why no bundle was made.
@@ -39,6 +61,9 @@ pub enum FreezeError {
     /// A held-back image cannot be read.
     #[error(transparent)]
     Image(#[from] CaptureError),
+    /// A training image cannot be read again.
+    #[error(transparent)]
+    Training(#[from] DataError),
     /// A held-back image cannot be resized.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
@@ -60,6 +85,20 @@ pub enum FreezeError {
     /// The graph cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// The labelled images cannot be evaluated.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluationError),
+    /// The other runtimes do not answer.
+    #[error("the runtimes of {} cannot be compared with: {reason}", python.display())]
+    Peers {
+        /// The Python.
+        python: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// The scores change too much.
+    #[error("{0}; nothing was written (--force writes it nevertheless)")]
+    Limits(String),
     /// The bundle fails its own checks.
     #[error("the frozen model {0}")]
     Bundle(String),
@@ -72,55 +111,96 @@ pub enum FreezeError {
     Parity {
         /// The image it was seen on.
         image: PathBuf,
-        /// `structural` or `logical`.
+        /// `structural`, `logical` or `memory`.
         output: &'static str,
         /// Relative to the output's largest value.
         error: f32,
     },
 }
 
-/// Makes the bundle of a trained run.
+/// Makes the bundle of a trained run, in f32.
 ///
 /// # Errors
 /// [`FreezeError`]; a bundle whose scores differ from training's is an error.
 pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> Result<Bundle, FreezeError> {
-    let size = run.architecture.size as usize;
-    let onnx = to_onnx(networks, &run.architecture)?;
-    let frames: Vec<(&PathBuf, Frame)> =
-        run.held_back.iter().map(|path| Ok((path, decode(path)?))).collect::<Result<_, CaptureError>>()?;
+    let start = Start::new(run, networks, options)?;
+    start.settle(&start.onnx, options)
+}
 
-    let mut meta = unranged_meta(size);
-    meta.scoring.clamp = options.clamp;
-    if let Some(margin) = options.margin {
-        meta.scoring.margin = margin;
-    }
-    if let Some(sigma) = options.sigma {
-        meta.scoring.gaussian = Gaussian::new(sigma);
-    }
-    meta.assumptions = assumptions(run);
-    meta.training = training(run);
-    let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-    let mut scorer = TractScorer::new(&unscored)?;
-    let mut observer = RangeObserver::new(meta.scoring.margin);
-    for (path, frame) in &frames {
-        let input = meta.preprocess.apply(frame)?;
-        let scores = scorer.score(&input)?;
-        parity::check(path, &scores, &torch_scores(networks, &input)?, &mut meta.parity)?;
-        observer.observe(&scores)?;
-    }
-    meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
+/// A graph whose f32 form was compared with training, and the held-back good images.
+struct Start {
+    onnx: pb::ModelProto,
+    meta: Meta,
+    frames: Vec<Frame>,
+}
 
-    let ranged = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-    let mut inspector = Inspector::new(&ranged)?;
-    for (_, frame) in &frames {
-        meta.parity.good_scores.push(inspector.inspect(frame)?.score.value);
+impl Start {
+    fn new(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> Result<Self, FreezeError> {
+        let memory = match options.memory {
+            0 => None,
+            count => {
+                let images = Images::read(&run.training, run.architecture.size)?;
+                Some(remember(&networks.teacher, &images, count, run.settings.seed)?)
+            }
+        };
+        let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
+        let frames = run.held_back.iter().map(|path| decode(path)).collect::<Result<Vec<_>, CaptureError>>()?;
+        let mut meta = unranged_meta(run.architecture.size as usize);
+        meta.scoring.clamp = options.clamp;
+        meta.scoring.weights = options.weights;
+        if memory.is_some() {
+            meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
+        }
+        if let Some(margin) = options.margin {
+            meta.scoring.margin = margin;
+        }
+        if let Some(sigma) = options.sigma {
+            meta.scoring.gaussian = Gaussian::new(sigma);
+        }
+        meta.assumptions = assumptions(run);
+        meta.training = training(run);
+        let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
+        let mut scorer = TractScorer::new(&unscored)?;
+        for (path, frame) in run.held_back.iter().zip(&frames) {
+            let input = meta.preprocess.apply(frame)?;
+            parity::check(
+                path,
+                &scorer.score(&input)?,
+                &torch_scores(networks, memory.as_ref(), &input)?,
+                &mut meta.parity,
+            )?;
+        }
+        Ok(Self { onnx, meta, frames })
     }
-    meta.parity.good_scores.sort_by(f32::total_cmp);
-    meta.threshold = match options.threshold {
-        Some(value) => Threshold::manual(value),
-        None => provisional(&meta.parity.good_scores).ok_or(FreezeError::NoImages)?,
-    };
-    Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)
+
+    /// The held-back good images as the networks see them.
+    fn inputs(&self) -> Result<Vec<ModelInput>, PreprocessError> {
+        self.frames.iter().map(|frame| self.meta.preprocess.apply(frame)).collect()
+    }
+
+    /// `onnx`, a form of the graph, with ranges and threshold measured on it.
+    fn settle(&self, onnx: &pb::ModelProto, options: &FreezeOptions) -> Result<Bundle, FreezeError> {
+        let mut meta = self.meta.clone();
+        let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
+        let mut scorer = TractScorer::new(&unscored)?;
+        let mut observer = RangeObserver::new(meta.scoring.margin);
+        for input in self.inputs()? {
+            observer.observe(&scorer.score(&input)?)?;
+        }
+        meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
+
+        let ranged = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
+        let mut inspector = Inspector::new(&ranged)?;
+        for frame in &self.frames {
+            meta.parity.good_scores.push(inspector.inspect(frame)?.score.value);
+        }
+        meta.parity.good_scores.sort_by(f32::total_cmp);
+        meta.threshold = match options.threshold {
+            Some(value) => Threshold::manual(value),
+            None => provisional(&meta.parity.good_scores).ok_or(FreezeError::NoImages)?,
+        };
+        Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)
+    }
 }
 
 /// The defaults at `size` pixels a side, with ranges 0–1 and a threshold of 0.
@@ -140,7 +220,7 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
         threshold: Threshold::manual(0.0),
         assumptions: BTreeMap::new(),
         training: BTreeMap::new(),
-        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
+        parity: Parity { images: 0, tract: RuntimeParity::default(), good_scores: vec![], storage: None },
     }
 }
 

@@ -1,6 +1,7 @@
 //! The frozen graph against the networks that it was made from.
 
 use super::FreezeError;
+use crate::memory::{self, Memory};
 use crate::model::Mode;
 use crate::train::Networks;
 use mudenet_edge::bundle::Parity;
@@ -17,7 +18,11 @@ pub const PARITY_LIMIT: f32 = 1e-4;
 ///
 /// # Errors
 /// [`FreezeError::Torch`] or [`FreezeError::Infer`] where libtorch does not give them.
-pub fn torch_scores(networks: &Networks, input: &ModelInput) -> Result<LevelScores, FreezeError> {
+pub fn torch_scores(
+    networks: &Networks,
+    memory: Option<&Memory>,
+    input: &ModelInput,
+) -> Result<LevelScores, FreezeError> {
     let _no_grad = tch::no_grad_guard();
     let image = Tensor::from_slice(input.values()).view([1, 3, input.height() as i64, input.width() as i64]);
     let teacher = networks.teacher.net.forward(&image, Mode::EVAL);
@@ -31,7 +36,11 @@ pub fn torch_scores(networks: &Networks, input: &ModelInput) -> Result<LevelScor
         return Err(InferError::Shape(format!("expected (L, h, w), libtorch gave {size:?}")).into());
     };
     let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view(-1));
-    Ok(LevelScores::new(levels, height, width, values(&structural)?, values(&logical)?)?)
+    let scores = LevelScores::new(levels, height, width, values(&structural)?, values(&logical)?)?;
+    let Some(memory) = memory else { return Ok(scores) };
+    let distances = memory::distances(memory, &memory::embedding(&teacher));
+    let side = |dim: usize| distances.size()[dim] as usize;
+    Ok(scores.with_memory(side(2), side(3), &values(&distances)?)?)
 }
 
 /// Σ_c (a − b)² of each level: (L, h, w) (Eq. 9, 10).
@@ -54,9 +63,12 @@ pub(super) fn check(
     report: &mut Parity,
 ) -> Result<(), FreezeError> {
     let tract = &mut report.tract;
-    for (branch, output, largest) in
-        [(Branch::Structural, "structural", &mut tract.structural), (Branch::Logical, "logical", &mut tract.logical)]
-    {
+    for (branch, largest) in [
+        (Branch::Structural, &mut tract.structural),
+        (Branch::Logical, &mut tract.logical),
+        (Branch::Memory, &mut tract.memory),
+    ] {
+        let output = branch.name();
         let error = relative_error(scores.branch(branch), expected.branch(branch));
         if error.is_nan() || error > PARITY_LIMIT {
             return Err(FreezeError::Parity { image: image.to_owned(), output, error });

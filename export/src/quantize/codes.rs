@@ -1,4 +1,7 @@
-//! Numbers of 8 bits and what they stand for.
+//! Numbers of 8 and 16 bits and what they stand for.
+
+use super::Form;
+use tract_onnx::prelude::f16;
 
 /// Weights of a convolution in 8 bits, one scale for each output channel: `value = code · scale`, codes −127 to 127.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,33 @@ fn channels(shape: [i64; 4], axis: usize) -> impl Fn(usize) -> usize {
     move |index| index / inner % shape[axis]
 }
 
+/// Weights in fewer than 32 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// In 8 bits.
+    Codes(Codes),
+    /// In 16 bits; every value is one of f16.
+    Half(Vec<f32>),
+}
+
+impl Numbers {
+    /// The weights that are stored.
+    pub fn weights(&self, shape: [i64; 4]) -> Vec<f32> {
+        match self {
+            Self::Codes(codes) => codes.weights(shape),
+            Self::Half(values) => values.clone(),
+        }
+    }
+
+    /// The nearest to `weights`; `form` tells the number of bits.
+    pub fn nearest(weights: &[f32], shape: [i64; 4], axis: usize, form: Form) -> Self {
+        match form {
+            Form::F16 => Self::Half(weights.iter().map(|weight| f16::from_f32(*weight).to_f32()).collect()),
+            Form::Weights | Form::Full => Self::Codes(Codes::nearest(weights, shape, axis)),
+        }
+    }
+}
+
 /// Activations in 8 bits: `value = (code − zero_point) · scale`, codes 0 to 255.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activation {
@@ -67,6 +97,11 @@ impl Activation {
         let (low, high) = (low.min(0.0), high.max(0.0));
         let scale = if high > low { ((high - low) / 255.0).max(f32::MIN_POSITIVE) } else { 1.0 };
         Self { scale, zero_point: (-low / scale).round_ties_even().clamp(0.0, 255.0) as u8 }
+    }
+
+    /// The nearest values that have a code; gradients pass through inside the range.
+    pub fn rounded(self, values: &tch::Tensor) -> tch::Tensor {
+        values.fake_quantize_per_tensor_affine(f64::from(self.scale), i64::from(self.zero_point), 0, 255)
     }
 }
 

@@ -153,17 +153,31 @@ impl Program {
 
     /// One node of known inputs; `None` where an input is missing.
     pub fn step(&self, node: &Node, values: &HashMap<String, Tensor>) -> Option<Tensor> {
-        let input = |index: usize| values.get(node.inputs.get(index)?);
-        Some(match &node.op {
-            Op::Conv(conv) => conv.apply(input(0)?, self.constants.get(&conv.weight)?, self.constants.get(&conv.bias)),
-            Op::Relu => input(0)?.relu(),
-            Op::Halve => input(0)?.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
-            Op::Add => input(0)? + input(1)?,
-            Op::Sub => input(0)? - input(1)?,
-            Op::Mul => input(0)? * input(1)?,
-            Op::SumChannels => input(0)?.sum_dim_intlist([1i64].as_slice(), true, Kind::Float),
-            Op::Concat => Tensor::cat(&(0..node.inputs.len()).map(input).collect::<Option<Vec<_>>>()?, 1),
-        })
+        node.compute(|name| values.get(name), |name| self.constants.get(name))
+    }
+
+    /// The outputs where some tensors or initializers differ from a run whose tensors are all in `known`.
+    pub fn rerun(&self, known: &HashMap<String, Tensor>, changed: HashMap<String, Tensor>) -> Vec<Tensor> {
+        let mut values = changed;
+        for node in &self.nodes {
+            let weights = match &node.op {
+                Op::Conv(conv) => [Some(&conv.weight), Some(&conv.bias)],
+                _ => [None, None],
+            };
+            let weights: Vec<&String> = weights.into_iter().flatten().collect();
+            let differs = node.inputs.iter().chain(weights.iter().copied()).any(|name| values.contains_key(name));
+            if values.contains_key(&node.output) || !differs {
+                continue;
+            }
+            let value = {
+                let value = |name: &String| values.get(name).or_else(|| known.get(name));
+                let constant = |name: &String| values.get(name).or_else(|| self.constants.get(name));
+                node.compute(value, constant)
+            };
+            values.extend(value.map(|value| (node.output.clone(), value)));
+        }
+        let output = |name: &String| values.get(name).or_else(|| known.get(name)).map(Tensor::shallow_clone);
+        self.outputs.iter().filter_map(output).collect()
     }
 
     /// The outputs for `image`, `change` seeing every tensor by name (the image first) and giving what its readers get.
@@ -181,6 +195,24 @@ impl Program {
 }
 
 impl Node {
+    fn compute<'a>(
+        &self,
+        value: impl Fn(&String) -> Option<&'a Tensor>,
+        constant: impl Fn(&String) -> Option<&'a Tensor>,
+    ) -> Option<Tensor> {
+        let input = |index: usize| value(self.inputs.get(index)?);
+        Some(match &self.op {
+            Op::Conv(conv) => conv.apply(input(0)?, constant(&conv.weight)?, constant(&conv.bias)),
+            Op::Relu => input(0)?.relu(),
+            Op::Halve => input(0)?.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
+            Op::Add => input(0)? + input(1)?,
+            Op::Sub => input(0)? - input(1)?,
+            Op::Mul => input(0)? * input(1)?,
+            Op::SumChannels => input(0)?.sum_dim_intlist([1i64].as_slice(), true, Kind::Float),
+            Op::Concat => Tensor::cat(&(0..self.inputs.len()).map(input).collect::<Option<Vec<_>>>()?, 1),
+        })
+    }
+
     fn read(node: &pb::NodeProto, initializers: &HashMap<&str, &pb::TensorProto>) -> Result<Self, QuantizeError> {
         let (op, name) = (node.op_type.as_str(), node.name.as_str());
         let unknown = |what: &str| {

@@ -1,6 +1,6 @@
 //! A float graph → the same graph with 8-bit weights and activations, in ONNX's QuantizeLinear and DequantizeLinear.
 
-use super::{Activation, Codes, QuantizeError};
+use super::{Activation, Codes, Numbers, QuantizeError};
 use mudenet_edge::bundle::pb;
 use pb::attribute_proto::AttributeType;
 use pb::tensor_proto::DataType;
@@ -11,7 +11,7 @@ use tract_onnx::prelude::f16;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Weights of convolutions.
-    pub weights: BTreeMap<String, Codes>,
+    pub weights: BTreeMap<String, Numbers>,
     /// Biases that make up for rounding, f32.
     pub biases: BTreeMap<String, Vec<f32>>,
     /// Tensors that their readers get through 8 bits.
@@ -20,28 +20,22 @@ pub struct Plan {
 
 /// Writes `plan` into `model`.
 ///
-/// Weights `NAME` become the initializers `NAME/int8` and `NAME/scale` and a DequantizeLinear that gives `NAME`; an
-/// activation `NAME` goes to its readers through `NAME/quantize` and `NAME/dequantize`.
+/// Weights `NAME` of 8 bits become the initializers `NAME/int8` and `NAME/scale` and a DequantizeLinear that gives `NAME`,
+/// those of 16 bits `NAME/f16` and a Cast; an activation `NAME` goes to its readers through `NAME/quantize` and
+/// `NAME/dequantize`.
 ///
 /// # Errors
-/// [`QuantizeError::Graph`] where the plan names what the graph does not have.
+/// [`QuantizeError::Graph`] where the plan names what the graph does not have, or a weight does not fit.
 pub fn rewrite(model: &pb::ModelProto, plan: &Plan) -> Result<pb::ModelProto, QuantizeError> {
     let mut model = model.clone();
     let graph = model.graph.as_mut().ok_or_else(|| QuantizeError::Graph("there is no graph".into()))?;
     let mut before = Vec::new();
-    for (name, codes) in &plan.weights {
+    for (name, numbers) in &plan.weights {
         let float = take(graph, name)?;
-        let (stored, scale) = (format!("{name}/int8"), format!("{name}/scale"));
-        graph.initializer.push(tensor(&stored, &float.dims, DataType::Int8, bytes(&codes.values, |v| v.to_le_bytes())));
-        let scales = bytes(&codes.scales, |v| v.to_le_bytes());
-        graph.initializer.push(tensor(&scale, &[codes.scales.len() as i64], DataType::Float, scales));
-        let axis = pb::AttributeProto {
-            name: "axis".into(),
-            r#type: AttributeType::Int as i32,
-            i: codes.axis as i64,
-            ..Default::default()
-        };
-        before.push(node("DequantizeLinear", name, vec![stored, scale], vec![axis]));
+        before.push(match numbers {
+            Numbers::Codes(codes) => dequantized(graph, name, &float.dims, codes),
+            Numbers::Half(values) => cast(graph, name, &float.dims, values)?,
+        });
         graph.value_info.push(value_info(name, &float.dims, DataType::Float));
     }
     for (name, values) in &plan.biases {
@@ -55,38 +49,22 @@ pub fn rewrite(model: &pb::ModelProto, plan: &Plan) -> Result<pb::ModelProto, Qu
     Ok(model)
 }
 
-/// Stores every initializer of f32 with four dimensions in 16 bits, each read through a Cast to f32.
-///
-/// # Errors
-/// [`QuantizeError::Graph`] where a weight does not fit 16 bits.
-pub fn half(model: &pb::ModelProto) -> Result<pb::ModelProto, QuantizeError> {
-    let mut model = model.clone();
-    let graph = model.graph.as_mut().ok_or_else(|| QuantizeError::Graph("there is no graph".into()))?;
-    let mut casts = Vec::new();
-    let mut infos = Vec::new();
-    for initializer in &mut graph.initializer {
-        if initializer.data_type != DataType::Float as i32 || initializer.dims.len() != 4 {
-            continue;
-        }
-        let name = initializer.name.clone();
-        let values: Vec<f16> = floats(initializer).into_iter().map(f16::from_f32).collect();
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(QuantizeError::Graph(format!("weight {name} does not fit 16 bits")));
-        }
-        let (dims, stored) = (initializer.dims.clone(), format!("{name}/f16"));
-        *initializer = tensor(&stored, &dims, DataType::Float16, bytes(&values, |v| v.to_le_bytes()));
-        let to = pb::AttributeProto {
-            name: "to".into(),
-            r#type: AttributeType::Int as i32,
-            i: DataType::Float as i64,
-            ..Default::default()
-        };
-        casts.push(node("Cast", &name, vec![stored], vec![to]));
-        infos.push(value_info(&name, &dims, DataType::Float));
+fn dequantized(graph: &mut pb::GraphProto, name: &str, dims: &[i64], codes: &Codes) -> pb::NodeProto {
+    let (stored, scale) = (format!("{name}/int8"), format!("{name}/scale"));
+    graph.initializer.push(tensor(&stored, dims, DataType::Int8, bytes(&codes.values, |v| v.to_le_bytes())));
+    let scales = bytes(&codes.scales, |v| v.to_le_bytes());
+    graph.initializer.push(tensor(&scale, &[codes.scales.len() as i64], DataType::Float, scales));
+    node("DequantizeLinear", name, vec![stored, scale], vec![int("axis", codes.axis as i64)])
+}
+
+fn cast(graph: &mut pb::GraphProto, name: &str, dims: &[i64], values: &[f32]) -> Result<pb::NodeProto, QuantizeError> {
+    let values: Vec<f16> = values.iter().copied().map(f16::from_f32).collect();
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(QuantizeError::Graph(format!("weight {name} does not fit 16 bits")));
     }
-    graph.value_info.extend(infos);
-    insert_before_readers(graph, casts);
-    Ok(model)
+    let stored = format!("{name}/f16");
+    graph.initializer.push(tensor(&stored, dims, DataType::Float16, bytes(&values, |v| v.to_le_bytes())));
+    Ok(node("Cast", name, vec![stored], vec![int("to", DataType::Float as i64)]))
 }
 
 /// The values of an f32 initializer.
@@ -159,6 +137,10 @@ fn node(op: &str, name: &str, input: Vec<String>, attribute: Vec<pb::AttributePr
         attribute,
         ..Default::default()
     }
+}
+
+fn int(name: &str, value: i64) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..Default::default() }
 }
 
 fn value_info(name: &str, dims: &[i64], kind: DataType) -> pb::ValueInfoProto {

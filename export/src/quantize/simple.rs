@@ -1,7 +1,7 @@
 //! Quantization by nearest codes and smallest-to-largest ranges: no accuracy is sought.
 
-use super::{Activation, Codes, Form, Plan, Program, QuantizeError};
-use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};
+use super::{Activation, Form, Numbers, Plan, Program, QuantizeError};
+use mudenet_edge::bundle::{LOGICAL, STRUCTURAL, pb};
 use std::collections::BTreeMap;
 use tch::Tensor;
 
@@ -15,7 +15,7 @@ pub fn simple_plan(model: &pb::ModelProto, form: Form, image: &Tensor) -> Result
     let mut plan = Plan::default();
     for (_, conv) in program.convolutions() {
         let (values, shape) = program.weights(conv)?;
-        plan.weights.insert(conv.weight.clone(), Codes::nearest(&values, shape, conv.output_axis()));
+        plan.weights.insert(conv.weight.clone(), Numbers::nearest(&values, shape, conv.output_axis(), form));
     }
     if form == Form::Full {
         let wanted = program.convolved();
@@ -30,6 +30,5 @@ pub fn simple_plan(model: &pb::ModelProto, form: Form, image: &Tensor) -> Result
             |(name, (low, high)): (String, (f64, f64))| (name, Activation::of_range(low as f32, high as f32));
         plan.activations = ranges.into_iter().map(activation).collect();
     }
-    debug_assert!(form == Form::Weights || plan.activations.contains_key(INPUT));
     Ok(plan)
 }

@@ -39,7 +39,7 @@ pub fn meta(size: usize) -> Meta {
         threshold: Threshold::manual(1.0),
         assumptions: [].into(),
         training: [].into(),
-        parity: Parity { images: 0, tract: RuntimeParity { structural: 0.0, logical: 0.0 }, good_scores: vec![] },
+        parity: Parity { images: 0, tract: RuntimeParity::default(), good_scores: vec![], storage: None },
     }
 }
 
@@ -51,7 +51,7 @@ pub fn settings(epochs: usize) -> Settings {
         rate: 1e-3,
         budget: Budget::Epochs(epochs),
         precision: Precision::F32,
-        augmentation: Augmentation { horizontal: true, vertical: false, rotation: 5.0, jitter: 0.1 },
+        augmentation: Augmentation { horizontal: true, vertical: false, rotation: 5.0, jitter: 0.1, damage: 0.0 },
         optimiser: Optimiser::default(),
     }
 }

@@ -1,0 +1,147 @@
+//! The memory: embeddings of good parts, against which the teacher's embedding of a new part is held.
+//!
+//! Embeddings are compared on a grid four times coarser than the teacher's, each cell averaged over its 3×3 surroundings.
+//! A cell's score is the Euclidean distance to the nearest remembered embedding (Roth et al. 2022, without reweighting).
+
+use crate::data::{DataError, Images, standardise};
+use crate::model::{Descriptor, Mode, Network};
+use rand::SeedableRng;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+/// Teacher cells a side of one memory cell.
+pub const STRIDE: i64 = 4;
+
+/// Cells a side of the surroundings that a memory cell is averaged over; odd.
+pub const SURROUNDINGS: i64 = 3;
+
+/// The teacher's levels, from 1, whose embeddings are remembered side by side.
+pub const REMEMBERED_LEVELS: [usize; 2] = [2, 3];
+
+/// Most embeddings that are chosen from.
+const CANDIDATES: usize = 20_000;
+
+/// Remembered embeddings of good parts.
+#[derive(Debug)]
+pub struct Memory {
+    /// (K, C · remembered levels).
+    pub vectors: Tensor,
+}
+
+/// What the teacher's embeddings of one image, per level (1, C, H, W), are as the memory sees them:
+/// (1, C · remembered levels, H / [`STRIDE`], W / [`STRIDE`]).
+pub fn embedding(levels: &[Tensor]) -> Tensor {
+    let pooled = |level: &Tensor| {
+        let coarse = level.avg_pool2d([STRIDE; 2], [STRIDE; 2], [0; 2], false, true, None);
+        let pad = SURROUNDINGS / 2;
+        coarse.avg_pool2d([SURROUNDINGS; 2], [1; 2], [pad; 2], false, false, None)
+    };
+    let chosen: Vec<Tensor> = REMEMBERED_LEVELS.iter().filter_map(|level| levels.get(level - 1)).map(pooled).collect();
+    Tensor::cat(&chosen, 1)
+}
+
+/// Distance of each cell to the nearest remembered embedding: (1, D, h, w) → (1, 1, h, w).
+pub fn distances(memory: &Memory, embedding: &Tensor) -> Tensor {
+    let [_, channels, height, width] = embedding.size()[..] else { return Tensor::new() };
+    let cells = embedding.permute([0, 2, 3, 1]).reshape([-1, channels]);
+    squared_distances(&cells, &memory.vectors).amin([1i64].as_slice(), false).sqrt().view([1, 1, height, width])
+}
+
+/// Remembers `count` embeddings of `images`: of a seeded sample of all cells, each time the one that is farthest from
+/// those chosen before (greedy k-centre), so that rare looks of good parts are kept.
+///
+/// # Errors
+/// [`DataError`] where an image cannot be read.
+pub fn remember(teacher: &Network<Descriptor>, images: &Images, count: usize, seed: u64) -> Result<Memory, DataError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let share = CANDIDATES.div_ceil(images.len().max(1));
+    let mut candidates = Vec::with_capacity(images.len());
+    let _no_grad = tch::no_grad_guard();
+    for i in 0..images.len() {
+        let input = standardise(&images.tensor(i)?.unsqueeze(0));
+        let embedding = embedding(&teacher.net.forward(&input, Mode::EVAL));
+        let cells = embedding.permute([0, 2, 3, 1]).reshape([-1, embedding.size()[1]]);
+        let total = cells.size()[0] as usize;
+        let picked: Vec<i64> = index::sample(&mut rng, total, share.min(total)).into_iter().map(|i| i as i64).collect();
+        candidates.push(cells.index_select(0, &Tensor::from_slice(&picked)));
+    }
+    Ok(Memory { vectors: farthest_first(&Tensor::cat(&candidates, 0), count) })
+}
+
+/// `count` rows of `candidates`, the first one and then always the one farthest from all rows chosen before.
+fn farthest_first(candidates: &Tensor, count: usize) -> Tensor {
+    let rows = candidates.size()[0];
+    let energy = (candidates * candidates).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+    let mut nearest = Tensor::full([rows], f64::INFINITY, (Kind::Float, Device::Cpu));
+    let mut chosen = Vec::with_capacity(count);
+    let mut next = 0;
+    while chosen.len() < count.min(rows as usize) {
+        chosen.push(next);
+        let row = candidates.get(next);
+        let distance = &energy + energy.get(next) - candidates.mv(&row) * 2.0;
+        nearest = nearest.minimum(&distance);
+        // A chosen row must not come again, also where rows are equal.
+        let _ = nearest.get(next).fill_(f64::NEG_INFINITY);
+        next = nearest.argmax(0, false).int64_value(&[]);
+    }
+    candidates.index_select(0, &Tensor::from_slice(&chosen))
+}
+
+/// (N, D), (K, D) → (N, K), not below 0.
+fn squared_distances(a: &Tensor, b: &Tensor) -> Tensor {
+    let energy = |x: &Tensor| (x * x).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+    (energy(a).unsqueeze(1) + energy(b).unsqueeze(0) - a.matmul(&b.tr()) * 2.0).clamp_min(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(shape: &[i64]) -> Tensor {
+        tch::manual_seed(5);
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn distances_are_those_of_a_search_through_all_pairs() {
+        let (memory, cells) = (Memory { vectors: noise(&[7, 3]) }, noise(&[1, 3, 2, 4]) * 2.0);
+        let got = Vec::<f32>::try_from(distances(&memory, &cells).view(-1)).unwrap();
+        for (i, got) in got.iter().enumerate() {
+            let (y, x) = (i as i64 / 4, i as i64 % 4);
+            let at = |c: i64| cells.double_value(&[0, c, y, x]);
+            let distance = |k: i64| (0..3).map(|c| (at(c) - memory.vectors.double_value(&[k, c])).powi(2)).sum::<f64>();
+            let nearest = (0..7).map(distance).fold(f64::INFINITY, f64::min).sqrt();
+            assert!((f64::from(*got) - nearest).abs() < 1e-5, "{got}, expected {nearest}");
+        }
+    }
+
+    #[test]
+    fn rare_cells_are_remembered_before_common_ones() {
+        // Ninety-nine rows near the origin and one far away: two rows must hold the far one.
+        let rows = Tensor::cat(&[noise(&[99, 4]) * 0.1, Tensor::full([1, 4], 9.0, (Kind::Float, Device::Cpu))], 0);
+        let chosen = farthest_first(&rows, 2);
+        assert_eq!(chosen.size(), [2, 4]);
+        assert_eq!(chosen.double_value(&[1, 0]), 9.0);
+    }
+
+    #[test]
+    fn no_row_is_remembered_twice_and_no_more_than_there_are() {
+        let rows = Tensor::cat(&[noise(&[5, 2]), noise(&[5, 2])], 0);
+        assert_eq!(farthest_first(&rows, 20).size(), [10, 2]);
+    }
+
+    #[test]
+    fn an_embedding_is_the_mean_of_its_surroundings() {
+        let level = noise(&[1, 2, 12, 12]);
+        let got = embedding(&[level.shallow_clone(), level.shallow_clone(), level.zeros_like()]);
+        assert_eq!(got.size(), [1, 4, 3, 3]);
+        let whole = level.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        assert!(
+            (got.double_value(&[0, 1, 1, 1]) - whole.double_value(&[0, 1])).abs() < 1e-6,
+            "the centre sees all cells"
+        );
+        let corner = level.narrow(2, 0, 8).narrow(3, 0, 8).mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+        assert!((got.double_value(&[0, 0, 0, 0]) - corner.double_value(&[0, 0])).abs() < 1e-6, "a corner sees four");
+    }
+}

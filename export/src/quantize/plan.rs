@@ -1,0 +1,111 @@
+//! Which tensors go to 8 bits, and how.
+
+use super::error::scores_error;
+use super::observe::{Observed, Observer, observe};
+use super::sequence::quantize_weights;
+use super::{Form, MIN_IMAGES, Numbers, Plan, Program, QuantizeError, Rounding, rewrite};
+use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tch::Tensor;
+
+/// Images on which single layers are measured.
+const FEW: i64 = 2;
+
+/// How a graph is to be quantized.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What is stored in fewer bits.
+    pub form: Form,
+    /// How weights become codes.
+    pub rounding: Rounding,
+    /// Tensors whose error alone, as in [`Layer`], is above this stay in f32.
+    pub keep_above: f64,
+}
+
+/// A quantized graph.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The graph.
+    pub model: pb::ModelProto,
+    /// What was measured for each layer.
+    pub layers: Vec<Layer>,
+}
+
+/// One convolution: what fewer bits do to the scores where nothing else has them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// Its name in the graph.
+    pub name: String,
+    /// Number of weights.
+    pub weights: usize,
+    /// Relative error of the scores with the nearest weights, mean over branches and levels.
+    pub weight_error: f64,
+    /// Whether its weights are in fewer bits.
+    pub weights_quantized: bool,
+    /// The same with its input in 8 bits; `None` where only weights are quantized.
+    pub input_error: Option<f64>,
+    /// The rule that found the range of the input.
+    pub observer: Option<Observer>,
+    /// Whether its input is in 8 bits.
+    pub input_quantized: bool,
+}
+
+/// Quantizes `model`, measured on `images` (B, 3, H, W) of good parts.
+///
+/// # Errors
+/// [`QuantizeError`] where the images are too few or blank, or the graph has unknown operators.
+pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) -> Result<Quantized, QuantizeError> {
+    let _no_grad = tch::no_grad_guard();
+    // Of the positions that are looked at: the same file every time.
+    tch::manual_seed(0);
+    let count = images.size().first().copied().unwrap_or(0);
+    if count < MIN_IMAGES {
+        return Err(QuantizeError::TooFew(count));
+    }
+    let spread =
+        |image: Tensor| (image.amax([1i64, 2].as_slice(), false) - image.amin([1i64, 2].as_slice(), false)).max();
+    if (0..count).all(|index| spread(images.get(index)).double_value(&[]) == 0.0) {
+        return Err(QuantizeError::Blank(count));
+    }
+    let program = Program::new(model, &[STRUCTURAL, LOGICAL])?;
+    let few = images.narrow(0, 0, FEW);
+    let mut known = HashMap::new();
+    let expected = program.run(&few, |name, value| {
+        known.insert(name.to_owned(), value.shallow_clone());
+        value
+    });
+    let full = settings.form == Form::Full;
+    let observed = if full { observe(&program, &known, &expected) } else { Observed::default() };
+    let mut layers = Vec::new();
+    let mut float = BTreeSet::new();
+    let mut activations = BTreeMap::new();
+    for (node, conv) in program.convolutions() {
+        let (values, shape) = program.weights(conv)?;
+        let nearest = Numbers::nearest(&values, shape, conv.output_axis(), settings.form).weights(shape);
+        let changed = HashMap::from([(conv.weight.clone(), Tensor::from_slice(&nearest).view(shape))]);
+        let weight_error = scores_error(&program.rerun(&known, changed), &expected);
+        let input = node.inputs.first().map_or(INPUT, String::as_str);
+        let input_error = observed.errors.get(input).copied();
+        let layer = Layer {
+            name: node.output.clone(),
+            weights: values.len(),
+            weight_error,
+            weights_quantized: weight_error <= settings.keep_above,
+            input_error,
+            observer: observed.observers.get(input).copied(),
+            input_quantized: input_error.is_some_and(|error| error <= settings.keep_above),
+        };
+        if !layer.weights_quantized {
+            float.insert(conv.weight.clone());
+        }
+        if layer.input_quantized
+            && let Some(activation) = observed.activations.get(input)
+        {
+            activations.insert(input.to_owned(), *activation);
+        }
+        layers.push(layer);
+    }
+    let plan: Plan = quantize_weights(&program, images, settings, activations, &float)?;
+    Ok(Quantized { model: rewrite(model, &plan)?, layers })
+}

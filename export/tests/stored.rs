@@ -1,0 +1,181 @@
+//! Freezing in fewer bits: accuracy, report, limits, bad input.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use mudenet_edge::bundle::{Agreement, Bundle, Difference, StorageForm, StorageReport, TestReport, pb};
+use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
+use mudenet_edge::map::Branch;
+use mudenet_edge::preprocess::ModelInput;
+use mudenet_export::freeze::{Checks, FreezeOptions, Limits, freeze, freeze_stored, to_onnx};
+use mudenet_export::model::Architecture;
+use mudenet_export::quantize::{Form, Quantized, Rounding, Settings, quantize};
+use mudenet_export::random;
+use mudenet_export::train::{Progress, Start, train};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use tch::{Kind, Tensor};
+
+const SIZE: i64 = 64;
+const OPTIONS: FreezeOptions = FreezeOptions::PAPER;
+
+/// Students that nearly match: 5 % noise on the teacher's weights.
+fn close_students() -> pb::ModelProto {
+    let architecture = Architecture::new(16, SIZE).unwrap();
+    let networks = random::networks(&architecture, 4);
+    tch::no_grad(|| {
+        let teacher = networks.teacher.vars.variables();
+        for (name, mut tensor) in networks.structural.vars.variables() {
+            let noise = teacher[&name].randn_like() * 0.05 * teacher[&name].std(false);
+            tensor.copy_(&(&teacher[&name] + noise.nan_to_num(0.0, 0.0, 0.0)));
+        }
+    });
+    to_onnx(&networks, &architecture, None).unwrap()
+}
+
+fn images(count: i64) -> Tensor {
+    tch::manual_seed(6);
+    let coarse = Tensor::randn([count, 3, 16, 16], (Kind::Float, tch::Device::Cpu));
+    coarse.upsample_bilinear2d([SIZE, SIZE], false, None, None)
+}
+
+fn settings(form: Form, rounding: Rounding) -> Settings {
+    Settings { form, rounding, keep_above: f64::INFINITY }
+}
+
+fn tract(graph: &pb::ModelProto, image: &Tensor) -> LevelScores {
+    let bundle = Bundle::assemble(graph.clone(), &common::meta(SIZE as usize)).unwrap();
+    let values = Vec::<f32>::try_from(image.contiguous().view(-1)).unwrap();
+    TractScorer::new(&bundle).unwrap().score(&ModelInput::new(SIZE as usize, SIZE as usize, values).unwrap()).unwrap()
+}
+
+/// Mean absolute difference of the structural scores on an image that was not quantized on, relative to their mean.
+fn structural_error(got: &pb::ModelProto, expected: &pb::ModelProto) -> f64 {
+    let image = images(9).narrow(0, 8, 1);
+    let (got, expected) = (tract(got, &image), tract(expected, &image));
+    let pairs = got.branch(Branch::Structural).iter().zip(expected.branch(Branch::Structural));
+    let (error, mean) = pairs.fold((0.0, 0.0), |(e, m), (a, b)| (e + f64::from((a - b).abs()), m + f64::from(*b)));
+    error / mean
+}
+
+#[test]
+fn reconstruction_keeps_small_differences_better_than_rounding() {
+    let _generator = common::generator();
+    let graph = close_students();
+    for form in [Form::Weights, Form::Full, Form::F16] {
+        let error = |rounding| {
+            let Quantized { model, .. } = quantize(&graph, &images(8), &settings(form, rounding)).unwrap();
+            structural_error(&model, &graph)
+        };
+        let (nearest, reconstructed) = (error(Rounding::Nearest), error(Rounding::Reconstruct));
+        assert!(reconstructed < 0.7 * nearest, "{form:?}: nearest {nearest}, reconstructed {reconstructed}");
+    }
+}
+
+#[test]
+fn sensitive_layers_stay_in_f32_where_that_is_asked_for() {
+    let _generator = common::generator();
+    let graph = close_students();
+    let all = quantize(&graph, &images(4), &settings(Form::Full, Rounding::Bias)).unwrap();
+    assert!(all.layers.iter().all(|layer| layer.weights_quantized && layer.input_quantized));
+    let mut errors: Vec<f64> =
+        all.layers.iter().flat_map(|layer| [Some(layer.weight_error), layer.input_error]).flatten().collect();
+    errors.sort_by(f64::total_cmp);
+    let keep_above = errors[errors.len() / 2];
+    let some = Settings { keep_above, ..settings(Form::Full, Rounding::Bias) };
+    let mixed = quantize(&graph, &images(4), &some).unwrap();
+    let names: Vec<&String> = mixed.model.graph.as_ref().unwrap().initializer.iter().map(|t| &t.name).collect();
+    for layer in &mixed.layers {
+        assert_eq!(layer.weights_quantized, layer.weight_error <= keep_above);
+        let stored = format!("{}/weight{}", layer.name, if layer.weights_quantized { "/int8" } else { "" });
+        assert!(names.contains(&&stored), "{stored}");
+    }
+    assert!(structural_error(&mixed.model, &graph) < structural_error(&all.model, &graph));
+}
+
+#[test]
+fn images_that_show_nothing_are_refused() {
+    let _generator = common::generator();
+    let graph = close_students();
+    let go = |images: &Tensor| {
+        quantize(&graph, images, &settings(Form::Weights, Rounding::Reconstruct)).unwrap_err().to_string()
+    };
+    assert!(go(&images(1)).contains("at least 4 images to measure on, got 1"));
+    let black = Tensor::full([5, 3, SIZE, SIZE], -1.8, (Kind::Float, tch::Device::Cpu));
+    assert!(go(&black).contains("5 images to quantize on are all of one colour"));
+}
+
+#[test]
+fn a_run_is_frozen_in_8_bits_with_its_report() {
+    let _generator = common::generator();
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = common::teacher(folder.path(), &Architecture::new(4, SIZE).unwrap());
+    let good = common::discs(folder.path(), 20);
+    let mut progress = Progress::new(&folder.path().join("log"), 4).unwrap();
+    let stop = AtomicBool::new(false);
+    let trained = train(Start::Teacher(&teacher), &good, &common::settings(6), &stop, &mut progress).unwrap();
+    let (run, networks) = (&trained.run, &trained.networks);
+    let storage = settings(Form::Weights, Rounding::Reconstruct);
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let set = folder.path().join("set");
+    common::discs(&set, 6);
+    std::fs::rename(common::discs(&folder.path().join("spare"), 5), set.join("bad")).unwrap();
+    let checks = Checks { peers: Some(python), test: Some(set), force: true, ..Checks::default() };
+    let stored = freeze_stored(run, networks, &OPTIONS, &storage, &checks).unwrap();
+    let float = freeze(run, networks, &OPTIONS).unwrap();
+
+    let file = folder.path().join("model.onnx");
+    stored.bundle.save(&file).unwrap();
+    let meta = Bundle::load(&file).unwrap().meta().clone();
+    let report = meta.parity.storage.unwrap();
+    assert_eq!((report.form, report.images, report.float.images), (StorageForm::Weights, 16, 2));
+    // Ranges are those of the stored numbers, not of the f32 model's.
+    assert_ne!(meta.scoring.ranges, float.meta().scoring.ranges);
+    let (runtime, agreement) = report.runtimes.first_key_value().unwrap();
+    assert!(runtime.starts_with("onnxruntime ") && agreement.score < 1e-3, "{runtime}: {agreement:?}");
+    let test = report.test.unwrap();
+    assert_eq!(test.images, 11);
+    assert!(test.image_auroc.iter().all(Option::is_some));
+    assert_eq!(test.pro, [None, None]);
+
+    // Calibration images of its own: none, and one.
+    let calibration = folder.path().join("calibration");
+    std::fs::create_dir(&calibration).unwrap();
+    let checks = Checks { calibration: Some(calibration.clone()), ..Checks::default() };
+    let go = || freeze_stored(run, networks, &OPTIONS, &storage, &checks).unwrap_err().to_string();
+    assert!(go().contains("calibration: holds no picture"), "{}", go());
+    std::fs::copy(good.join("003.png"), calibration.join("1.png")).unwrap();
+    assert!(go().contains("got 1"), "{}", go());
+}
+
+#[test]
+fn a_report_beyond_the_limits_says_which() {
+    let close = Agreement { images: 9, ..Agreement::default() };
+    let test = TestReport {
+        images: 9,
+        image_auroc: [Some(0.97), Some(0.973)],
+        pixel_auroc: [None, None],
+        pro: [Some(0.9), Some(0.901)],
+        flips: 0,
+        rank_correlation: None,
+    };
+    let report = StorageReport {
+        form: StorageForm::Weights,
+        method: String::new(),
+        images: 16,
+        float_layers: vec![],
+        float: close,
+        runtimes: [("openvino 1".to_owned(), close)].into(),
+        test: Some(TestReport { image_auroc: [Some(0.97); 2], ..test }),
+    };
+    let beyond = |report: &StorageReport| Limits::of(report.form).beyond(report);
+    assert_eq!(beyond(&report), Vec::<String>::new());
+    let auroc = StorageReport { test: Some(test), ..report.clone() };
+    assert_eq!(beyond(&auroc), ["image AUROC changes by +0.30 points, more than 0.2"]);
+    assert_eq!(beyond(&StorageReport { form: StorageForm::Full, ..auroc }), Vec::<String>::new());
+    let apart = Agreement { score: 0.02, ..close };
+    let runtimes = [("openvino 1".to_owned(), apart)].into();
+    assert_eq!(beyond(&StorageReport { runtimes, ..report.clone() }).len(), 1);
+    let broken = Agreement { logical: Difference { max: f32::NAN, mean: f32::NAN }, ..close };
+    assert!(beyond(&StorageReport { float: broken, ..report })[0].contains("logical"));
+}

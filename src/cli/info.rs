@@ -1,0 +1,88 @@
+//! `mudenet-edge inspect --info`: what a model file says of itself.
+
+use anyhow::Result;
+use mudenet_edge::bundle::{Bundle, Meta};
+use mudenet_edge::decide::{Threshold, ThresholdMethod};
+use mudenet_edge::map::{Range, Scoring};
+use std::io::Write;
+use std::path::Path;
+
+/// Prints what `model` holds beside its weights, as text or as one JSON object.
+pub(super) fn print(model: &Path, json: bool) -> Result<()> {
+    let bundle = Bundle::load(model)?;
+    let bytes = std::fs::metadata(model)?.len();
+    let meta = bundle.meta();
+    let text = if json {
+        let object = serde_json::json!({
+            "model": model, "sha256": bundle.sha256(), "bytes": bytes,
+            "preprocess": meta.preprocess, "scoring": meta.scoring, "threshold": meta.threshold,
+            "assumptions": meta.assumptions, "training": meta.training, "parity": meta.parity,
+        });
+        format!("{object}\n")
+    } else {
+        readable(model, bundle.sha256(), bytes, meta)
+    };
+    Ok(write!(std::io::stdout(), "{text}")?)
+}
+
+fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
+    let mut text = format!("model      {}, {bytes} bytes\nsha256     {sha256}\n", model.display());
+    let Scoring { ranges, margin, gaussian, clamp, .. } = &meta.scoring;
+    text += &format!("input      {}×{} pixels\n", meta.preprocess.height, meta.preprocess.width);
+    text += &format!("map        smoothed by σ {}, margin {margin}", gaussian.sigma);
+    text += if *clamp { ", branches limited to 0–1\n" } else { "\n" };
+    for (name, ranges) in [("structural", &ranges.structural), ("logical", &ranges.logical)] {
+        let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
+        text += &format!("{name:10} good parts at {}\n", ranges.iter().map(range).collect::<Vec<_>>().join(", "));
+    }
+    text += &format!("threshold  {}\n", threshold(&meta.threshold));
+    if let (Some(least), Some(most)) = (meta.parity.good_scores.first(), meta.parity.good_scores.last()) {
+        text += &format!("good parts {least:.4}–{most:.4} on {} held-back images\n", meta.parity.good_scores.len());
+    }
+    for (key, value) in &meta.training {
+        let value = value.to_string();
+        // Lists such as the sampled channels are for programs: `--json`.
+        if value.len() <= 200 {
+            text += &format!("{key}: {value}\n");
+        }
+    }
+    for (key, choice) in &meta.assumptions {
+        text += &format!("{key}      {choice}\n");
+    }
+    let parity = &meta.parity;
+    if parity.images > 0 {
+        let (structural, logical) = (parity.tract.structural, parity.tract.logical);
+        text += &format!(
+            "parity     with training {structural:.1e} structural, {logical:.1e} logical on {} images\n",
+            parity.images
+        );
+    }
+    match &parity.storage {
+        Some(report) => text += &report.to_string(),
+        None => text += "stored as  f32\n",
+    }
+    text
+}
+
+fn threshold(threshold: &Threshold) -> String {
+    let Threshold { value, method, good_parts, calibration } = threshold;
+    let method = match method {
+        ThresholdMethod::Provisional => "provisional",
+        ThresholdMethod::Manual => "set by hand",
+        ThresholdMethod::Tolerance => "tolerance bound",
+        ThresholdMethod::Quantile => "quantile",
+        ThresholdMethod::TailFit => "tail fit",
+    };
+    let mut text = format!("{value:.4}, {method}");
+    if *good_parts > 0 {
+        text += &format!(" from {good_parts} good parts");
+    }
+    if let Some(calibration) = calibration {
+        text += &format!(
+            ", false rejects {} % with {} % confidence",
+            100.0 * calibration.false_reject,
+            100.0 * calibration.confidence
+        );
+    }
+    text
+}
