@@ -5,6 +5,7 @@ use crate::checkpoint::{CheckpointError, TEACHER, TeacherRun, load_weights};
 use crate::data::{Batch, Variant};
 use crate::model::{self, Descriptor, Mode, Network};
 use crate::train::{Resumed, Stage, State, TrainError, latest, level_loss};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::nn::VarStore;
@@ -12,6 +13,19 @@ use tch::{Device, Kind, Tensor};
 
 /// Most bytes of targets kept in memory.
 const CACHE_BYTES: usize = 2 << 30;
+
+/// how a target of a quarter of the image's size meets embeddings of half of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatchSizes {
+    /// The target is upsampled bilinearly.
+    #[default]
+    Bilinear,
+    /// The target is repeated.
+    Nearest,
+    /// The embeddings are averaged 2×2.
+    DownsampleTeacher,
+}
 
 /// A distillation of a teacher.
 #[derive(Debug)]
@@ -75,10 +89,17 @@ impl Stage for Distillation {
         }
         let half = self.run.architecture.size / 2;
         let target = Tensor::cat(&wanted, 0).to_device(batch.pixels.device()).to_kind(Kind::Float);
-        // the target is brought to the teacher's size.
-        let target = target.upsample_bilinear2d([half, half], false, None, None);
         let mode = Mode { train, ..settings.precision.training() };
-        let embeddings = self.teacher.net.forward(&batch.pixels, mode);
+        let mut embeddings = self.teacher.net.forward(&batch.pixels, mode);
+        let target = match self.run.match_sizes {
+            MatchSizes::Bilinear => target.upsample_bilinear2d([half, half], false, None, None),
+            MatchSizes::Nearest => target.upsample_nearest2d([half, half], None, None),
+            MatchSizes::DownsampleTeacher => {
+                let halve = |e: &Tensor| e.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
+                embeddings = embeddings.iter().map(halve).collect();
+                target
+            }
+        };
         let target = target.to_kind(mode.kind);
         let levels: Vec<Tensor> = embeddings.iter().map(|_| target.shallow_clone()).collect();
         vec![("distillation", level_loss(&levels, &embeddings))]

@@ -1,12 +1,14 @@
 //! Training of MuDeNet on images of good parts, and the freezer that writes the bundle.
 #![forbid(unsafe_code)]
 
+pub mod assumptions;
 pub mod backbone;
 pub mod checkpoint;
 pub mod data;
 pub mod distill;
 pub mod freeze;
 pub mod model;
+pub mod pth;
 pub mod quantize;
 pub mod random;
 pub mod synth;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use mudenet_export::checkpoint::{Settings, claim, file_error};
 use mudenet_export::data::{Augmentation, Flip, GoodImages, Preset, Reading};
 use mudenet_export::train::{
-    Budget, Control, Optimiser, Precision, Progress, Regularisation, Resumed, Saving, Schedule, Stage, State, clear,
+    Budget, Control, JointChoices, Optimiser, Precision, Progress, Regularisation, Resumed, Saving, Schedule, Stage, State, clear,
     run,
 };
 use std::path::Path;
@@ -121,6 +121,7 @@ impl Common {
                 rotation: within("rotate", self.rotate.or(preset.rotate).unwrap_or(0.0), 0.0, 180.0)?,
                 jitter: within("jitter", self.jitter.or(preset.jitter).unwrap_or(0.0), 0.0, 0.9)?,
             },
+            joint: JointChoices::default(),
             optimiser: Optimiser {
                 schedule: self.schedule.or(preset.schedule).unwrap_or_default(),
                 patience,
