@@ -139,9 +139,11 @@ impl TeacherRun {
     /// A sentence with the reason.
     pub fn check(&self) -> Result<(), String> {
         if self.target == TargetKind::Principal && self.z_score == ZScore::Global {
-            return Err("--z-score global (A-011) standardises sampled channels, and --target principal (A-025) samples \
+            return Err(
+                "--z-score global (A-011) standardises sampled channels, and --target principal (A-025) samples \
                         none: give --target sample"
-                .into());
+                    .into(),
+            );
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Stage 1: distillation of the teacher from a frozen ImageNet backbone (Eq. 14–16).
 
-use crate::backbone::TargetExtractor;
+use crate::backbone::{TargetCache, TargetExtractor};
 use crate::checkpoint::{CheckpointError, TEACHER, TeacherRun, load_weights};
 use crate::data::{Batch, Variant};
 use crate::model::{self, Descriptor, Mode, Network};
@@ -41,7 +41,14 @@ impl Distillation {
     pub fn new(run: TeacherRun, extractor: TargetExtractor, device: Device) -> Self {
         tch::manual_seed(run.settings.seed as i64);
         let teacher = model::descriptor(&run.architecture, device);
-        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0 } }
+        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0, disk: None } }
+    }
+
+    /// Keeps targets in a folder, too.
+    #[must_use]
+    pub fn with_cache(mut self, cache: TargetCache) -> Self {
+        self.targets.disk = Some(cache);
+        self
     }
 
     /// The run of the newest checkpoint in `folder`, for [`Distillation::resume`].
@@ -116,15 +123,21 @@ struct Targets {
     extractor: TargetExtractor,
     cache: HashMap<(String, bool, bool), Tensor>,
     bytes: usize,
+    disk: Option<TargetCache>,
 }
 
 impl Targets {
     fn of(&mut self, key: &str, variant: Variant, image: &Tensor, keep: bool) -> Tensor {
-        let key = (key.to_owned(), variant.horizontal, variant.vertical);
+        let sha256 = key;
+        let key = (sha256.to_owned(), variant.horizontal, variant.vertical);
         if let Some(target) = self.cache.get(&key).filter(|_| keep) {
             return target.shallow_clone();
         }
-        let target = self.extractor.target(image).to_kind(Kind::Half).to_device(Device::Cpu);
+        let make = || self.extractor.target(image).to_kind(Kind::Half).to_device(Device::Cpu);
+        let target = match &self.disk {
+            Some(disk) if keep => disk.get(sha256, (variant.horizontal, variant.vertical), make),
+            _ => make(),
+        };
         let bytes = 2 * target.numel();
         if keep && self.bytes + bytes <= CACHE_BYTES {
             self.bytes += bytes;

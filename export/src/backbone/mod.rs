@@ -1,10 +1,12 @@
 //! Frozen ImageNet backbones and the target features that a teacher is distilled from.
 
+mod cache;
 mod principal;
 mod resnet50v2;
 mod target;
 mod wide_resnet50;
 
+pub use cache::TargetCache;
 pub use resnet50v2::ResNet50V2;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -116,31 +116,29 @@ impl TargetExtractor {
     /// Standardised image (B, 3, H, W) → E (B, C, H/4, W/4): stages 2 and 3 brought to stage 1's size by repetition
     /// (Eq. 14), then the sampled channels, each standardised over its image's pixels, or the components.
     pub fn target(&self, image: &Tensor) -> Tensor {
-        tch::no_grad(|| {
-            match &self.reduction {
-                Reduction::Sample { channels, global } => {
-                    let picked = picked(&self.backbone, image, self.mirror, channels);
-                    let (mean, std) = match global {
-                        Some((mean, std)) => (mean.to_device(picked.device()), std.to_device(picked.device())),
-                        None => {
-                            let mean = picked.mean_dim([2i64, 3].as_slice(), true, None);
-                            let std = picked.std_dim([2i64, 3].as_slice(), false, true);
-                            (mean, std)
-                        }
-                    };
-                    (picked - mean) / (std + 1e-6)
-                }
-                Reduction::Principal(principal) => {
-                    let stages = inner_features(&self.backbone, image, self.mirror);
-                    let mut first = 0;
-                    let shares = stages.map(|stage| {
-                        let share = principal.project(&stage, first);
-                        first += stage.size()[1];
-                        share
-                    });
-                    let [one, two, three] = to_first_size(&shares);
-                    one + two + three
-                }
+        tch::no_grad(|| match &self.reduction {
+            Reduction::Sample { channels, global } => {
+                let picked = picked(&self.backbone, image, self.mirror, channels);
+                let (mean, std) = match global {
+                    Some((mean, std)) => (mean.to_device(picked.device()), std.to_device(picked.device())),
+                    None => {
+                        let mean = picked.mean_dim([2i64, 3].as_slice(), true, None);
+                        let std = picked.std_dim([2i64, 3].as_slice(), false, true);
+                        (mean, std)
+                    }
+                };
+                (picked - mean) / (std + 1e-6)
+            }
+            Reduction::Principal(principal) => {
+                let stages = inner_features(&self.backbone, image, self.mirror);
+                let mut first = 0;
+                let shares = stages.map(|stage| {
+                    let share = principal.project(&stage, first);
+                    first += stage.size()[1];
+                    share
+                });
+                let [one, two, three] = to_first_size(&shares);
+                one + two + three
             }
         })
     }

@@ -3,7 +3,7 @@
 use super::common::{Common, Running};
 use super::stop_flag;
 use anyhow::{Context, bail, ensure};
-use mudenet_export::backbone::{Backbone, TargetExtractor, TargetKind, ZScore, sample_channels};
+use mudenet_export::backbone::{Backbone, TargetCache, TargetExtractor, TargetKind, ZScore, sample_channels};
 use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::{Batch, GoodImages, Manifest, file_sha256, standardise};
 use mudenet_export::distill::{Distillation, MatchSizes};
@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// What sampled channels are standardised by; needs --target sample
     #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
     z_score: ZScore,
+    /// Keep targets in this folder for later runs with the same backbone and images; only with neither rotation nor jitter
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -92,8 +95,9 @@ struct Layers {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = stop_flag()?;
+    let device = args.running.device()?;
     if let Some(folder) = &args.resume {
-        return resume(args, folder, &stop);
+        return resume(args, folder, device, &stop);
     }
     let (Some(out), Some(path)) = (&args.out, &args.backbone) else { bail!("--backbone and --out are needed") };
     let settings = args.common.settings()?;
@@ -121,16 +125,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         z_score: args.z_score,
     };
     run.check().map_err(anyhow::Error::msg)?;
-    let backbone = Backbone::load(path, Device::Cpu)?;
+    let backbone = Backbone::load(path, device)?;
     run.backbone_sha256 = Some(file_sha256(path)?);
     let images = GoodImages::read(&args.data, settings.seed, args.size, args.running.reading())?;
     run.images = images.training.len();
-    let extractor = extractor(&run, backbone, &images)?;
-    let mut stage = Distillation::new(run, extractor, Device::Cpu);
+    let extractor = extractor(&run, backbone, &images, device)?;
+    let cache = args.cache(&run, &images);
+    let stage = Distillation::new(run, extractor, device);
+    let mut stage = cached(stage, cache);
     finish(args, &mut stage, &images, &settings, None, out, &stop)
 }
 
-fn resume(args: &Args, folder: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
+fn resume(args: &Args, folder: &Path, device: Device, stop: &AtomicBool) -> anyhow::Result<()> {
     let run = Distillation::checkpoint(folder)?;
     let path = args.backbone.clone().or_else(|| run.backbone_path.clone());
     let path = path.context("the checkpoint does not say where the backbone is: give --backbone")?;
@@ -141,19 +147,54 @@ fn resume(args: &Args, folder: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
         path.display()
     );
     let images = GoodImages::again(&Manifest::read(folder)?, run.architecture.size, args.running.reading().workers)?;
-    let extractor = extractor(&run, Backbone::load(&path, Device::Cpu)?, &images)?;
-    let (mut stage, resumed) = Distillation::resume(folder, extractor, Device::Cpu)?;
+    let extractor = extractor(&run, Backbone::load(&path, device)?, &images, device)?;
+    let (stage, resumed) = Distillation::resume(folder, extractor, device)?;
+    let mut stage = cached(stage, args.cache(&run, &images));
     finish(args, &mut stage, &images, &run.settings, Some(resumed), folder, stop)
 }
 
+impl Args {
+    /// A cache for all that the targets of a run depend on.
+    fn cache(&self, run: &TeacherRun, images: &GoodImages) -> Option<TargetCache> {
+        let folder = self.cache.clone()?;
+        let mut made_by = format!(
+            "1 {} {:?} {:?} {:?} {} {}",
+            run.backbone_sha256.as_deref().unwrap_or("unknown"),
+            run.target,
+            run.z_score,
+            run.channels,
+            run.mirror,
+            run.architecture.size
+        );
+        if run.target == TargetKind::Principal || run.z_score == ZScore::Global {
+            // Their statistics are those of all images, and components are as many as embedding channels.
+            made_by += &format!(" {}", run.architecture.embedding);
+            images.training.entries().iter().for_each(|entry| made_by.push_str(&entry.sha256));
+        }
+        Some(TargetCache::new(folder, &made_by))
+    }
+}
+
+fn cached(stage: Distillation, cache: Option<TargetCache>) -> Distillation {
+    match cache {
+        Some(cache) => stage.with_cache(cache),
+        None => stage,
+    }
+}
+
 /// What gives the targets of a run; the same images give the same.
-fn extractor(run: &TeacherRun, backbone: Backbone, images: &GoodImages) -> anyhow::Result<TargetExtractor> {
+fn extractor(
+    run: &TeacherRun,
+    backbone: Backbone,
+    images: &GoodImages,
+    device: Device,
+) -> anyhow::Result<TargetExtractor> {
     // Every image counts; more than some hundred would add time, not accuracy.
     let every = images.training.len().div_ceil(STATISTICS_IMAGES).max(1);
     let indices: Vec<usize> = (0..images.training.len()).step_by(every).collect();
     let batches: Vec<Batch> =
         indices.iter().map(|&i| Batch::plain(&images.training, &[i])).collect::<Result<_, _>>()?;
-    let inputs = batches.iter().map(|batch| standardise(&batch.pixels));
+    let inputs = batches.iter().map(|batch| standardise(&batch.pixels.to_device(device)));
     Ok(match (run.target, run.z_score) {
         (TargetKind::Sample, ZScore::PerSample) => TargetExtractor::sample(backbone, &run.channels, run.mirror),
         (TargetKind::Sample, ZScore::Global) => {

@@ -8,7 +8,6 @@ use mudenet_export::data::{GoodImages, Manifest};
 use mudenet_export::model::DecoderEnd;
 use mudenet_export::train::{Joint, JointChoices, LogicalGradient, Start};
 use std::path::PathBuf;
-use tch::Device;
 
 /// Train students and autoencoder on images of good parts
 #[derive(clap::Args)]
@@ -47,9 +46,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = stop_flag()?;
     let reading = args.running.reading();
+    let device = args.running.device()?;
     let (mut joint, images, resumed, folder) = match (&args.resume, &args.data, &args.out) {
         (Some(folder), ..) => {
-            let (joint, resumed) = Joint::resume(folder, Device::Cpu)?;
+            let (joint, resumed) = Joint::resume(folder, device)?;
             let images = GoodImages::again(&Manifest::read(folder)?, joint.architecture().size, reading.workers)?;
             (joint, images, Some(resumed), folder)
         }
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 (Some(teacher), None) => Start::Teacher(teacher),
                 (None, None) => bail!("--teacher or --from is needed"),
             };
-            let mut joint = Joint::new(start, &settings, Device::Cpu)?;
+            let mut joint = Joint::new(start, &settings, device)?;
             let images =
                 GoodImages::read(std::slice::from_ref(data), settings.seed, joint.architecture().size, reading)?;
             joint.use_images(&images);

@@ -4,6 +4,7 @@ mod graph;
 mod network;
 mod parity;
 
+use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
@@ -97,7 +98,7 @@ pub fn freeze(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> R
     if let Some(sigma) = options.sigma {
         meta.scoring.gaussian = Gaussian::new(sigma);
     }
-    meta.assumptions = crate::assumptions::choices(run);
+    meta.assumptions = assumptions(run);
     meta.training = training(run);
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let mut scorer = TractScorer::new(&unscored)?;

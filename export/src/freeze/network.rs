@@ -2,8 +2,8 @@
 
 use super::graph::{Geometry, GraphWriter, Value, Weights};
 use crate::model::{
-    Architecture, Autoencoder, BatchNorm, Block, BlockOrder, Conv, ConvTranspose, DecoderEnd, Descriptor, Pool, ProjectionEnd,
-    StemEnd,
+    Architecture, Autoencoder, BatchNorm, Block, BlockOrder, Conv, ConvTranspose, DecoderEnd, Descriptor, Pool,
+    ProjectionEnd, StemEnd,
 };
 use crate::train::Networks;
 use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};

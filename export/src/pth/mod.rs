@@ -129,7 +129,10 @@ fn flat(storage: &StorageRef, bytes: &[u8]) -> Result<Tensor, String> {
     Tensor::f_from_data_size(whole, &[count as i64], storage.kind).map_err(|e| e.to_string())
 }
 
-fn join(tensors: Vec<(String, TensorRef)>, storages: &HashMap<String, Tensor>) -> Result<Vec<(String, Tensor)>, String> {
+fn join(
+    tensors: Vec<(String, TensorRef)>,
+    storages: &HashMap<String, Tensor>,
+) -> Result<Vec<(String, Tensor)>, String> {
     let cut = |(name, tensor): (String, TensorRef)| {
         let flat = storages.get(&tensor.storage.key).ok_or_else(|| format!("{name}: its values are missing"))?;
         let available = flat.size().first().copied().unwrap_or(0);

@@ -35,7 +35,7 @@ impl TensorRef {
         if self.size.contains(&0) {
             return Some(-1);
         }
-        let steps = self.size.iter().zip(&self.stride);
+        let mut steps = self.size.iter().zip(&self.stride);
         steps.try_fold(self.offset, |last, (size, stride)| last.checked_add((size - 1).checked_mul(*stride)?))
     }
 }
@@ -67,7 +67,8 @@ pub(super) fn number(bytes: &[u8]) -> Result<(i128, usize), String> {
 pub(super) fn strings(bytes: &[u8]) -> Result<(Vec<String>, usize), String> {
     let (value, used) = load(bytes)?;
     let Value::List(items) = value else { return Err("expected a list of storage keys".into()) };
-    let text = |item: &Value| if let Value::Text(text) = item { Ok(text.clone()) } else { Err("a storage key is not a name") };
+    let text =
+        |item: &Value| if let Value::Text(text) = item { Ok(text.clone()) } else { Err("a storage key is not a name") };
     let texts = items.borrow().iter().map(text).collect::<Result<_, _>>()?;
     Ok((texts, used))
 }
@@ -116,7 +117,11 @@ fn name(module: &str, name: &str) -> Result<Name, String> {
         ("torch", "IntStorage") => Name::Storage(Kind::Int),
         ("torch", "ByteStorage") => Name::Storage(Kind::Uint8),
         ("torch", "BoolStorage") => Name::Storage(Kind::Bool),
-        _ => return Err(format!("it names `{module}.{name}`, which no state dict of weights needs; nothing was executed")),
+        _ => {
+            return Err(format!(
+                "it names `{module}.{name}`, which no state dict of weights needs; nothing was executed"
+            ));
+        }
     })
 }
 
@@ -277,7 +282,8 @@ impl<'a> Machine<'a> {
         }
         let bytes = self.take(count.into())?;
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-        let number = bytes.iter().rev().fold(if negative { -1 } else { 0 }, |sum: i128, byte| sum << 8 | i128::from(*byte));
+        let number =
+            bytes.iter().rev().fold(if negative { -1 } else { 0 }, |sum: i128, byte| sum << 8 | i128::from(*byte));
         self.stack.push(Value::Int(number));
         Ok(())
     }
@@ -339,9 +345,14 @@ impl<'a> Machine<'a> {
 fn storage(id: Value) -> Result<StorageRef, String> {
     let Value::Tuple(parts, _) = id else { return Err("a reference that is no storage".into()) };
     match &*parts {
-        [Value::Text(tag), Value::Name(Name::Storage(kind)), Value::Text(key), Value::Text(_), Value::Int(count), rest @ ..]
-            if tag == "storage" && matches!(rest, [] | [Value::None]) =>
-        {
+        [
+            Value::Text(tag),
+            Value::Name(Name::Storage(kind)),
+            Value::Text(key),
+            Value::Text(_),
+            Value::Int(count),
+            rest @ ..,
+        ] if tag == "storage" && matches!(rest, [] | [Value::None]) => {
             let count = u64::try_from(*count).map_err(|_| format!("a storage of {count} values"))?;
             Ok(StorageRef { key: key.clone(), kind: *kind, count })
         }
@@ -360,7 +371,12 @@ fn reduce(callee: Value, arguments: Value) -> Result<Value, String> {
             [Value::Storage(storage), Value::Int(offset), Value::Tuple(size, _), Value::Tuple(stride, _), ..],
         ) => {
             let offset = i64::try_from(*offset).map_err(|_| "an offset that cannot be")?;
-            Ok(Value::Tensor(TensorRef { storage: storage.clone(), offset, size: numbers(size)?, stride: numbers(stride)? }))
+            Ok(Value::Tensor(TensorRef {
+                storage: storage.clone(),
+                offset,
+                size: numbers(size)?,
+                stride: numbers(stride)?,
+            }))
         }
         (Name::RebuildParameter, [Value::Tensor(tensor), ..]) => Ok(Value::Tensor(tensor.clone())),
         (callee, _) => Err(format!("a call of {callee:?} that no state dict of weights makes")),

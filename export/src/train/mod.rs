@@ -114,11 +114,7 @@ impl Networks {
     ///
     /// # Errors
     /// [`CheckpointError`] where the teacher cannot be read.
-    pub fn with_teacher(
-        teacher: &Path,
-        architecture: &Architecture,
-        device: Device,
-    ) -> Result<Self, CheckpointError> {
+    pub fn with_teacher(teacher: &Path, architecture: &Architecture, device: Device) -> Result<Self, CheckpointError> {
         let mut networks = Self {
             teacher: model::descriptor(architecture, device),
             structural: model::descriptor(architecture, device),
