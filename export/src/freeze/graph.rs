@@ -80,10 +80,18 @@ impl GraphWriter {
         self.node("Relu", name, vec![x.name.clone()], vec![], x.shape)
     }
 
-    pub(super) fn halve_by_average(&mut self, name: &str, x: &Value) -> Value {
+    /// A pool of 2×2 with stride 2: `AveragePool` or `MaxPool`.
+    pub(super) fn halve(&mut self, op: &str, name: &str, x: &Value) -> Value {
         let [_, channels, height, width] = x.shape;
         let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
-        self.node("AveragePool", name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
+        self.node(op, name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
+    }
+
+    /// The mean of each square of `side` cells a side.
+    pub(super) fn average(&mut self, name: &str, x: &Value, side: i64) -> Value {
+        let [_, channels, height, width] = x.shape;
+        let attributes = vec![ints("kernel_shape", &[side; 2]), ints("strides", &[side; 2])];
+        self.node("AveragePool", name, vec![x.name.clone()], attributes, [1, channels, height / side, width / side])
     }
 
     /// The mean of each cell and its neighbours, `side` (odd) cells a side, those beyond the border left out.

@@ -4,8 +4,10 @@ mod graph;
 mod network;
 mod parity;
 mod peers;
+mod remembered;
 mod stored;
 
+use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
 use crate::data::{DataError, Images};
 use crate::memory::remember;
@@ -222,25 +224,6 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
         training: BTreeMap::new(),
         parity: Parity { images: 0, tract: RuntimeParity::default(), good_scores: vec![], storage: None },
     }
-}
-
-/// The choice made for each assumption that a model can differ in.
-fn assumptions(run: &ModelRun) -> BTreeMap<String, String> {
-    let mirror = if run.teacher.mirror { "reflect-padded distillation, margin" } else { "margin" };
-    [
-        ("A-002", "average pool"),
-        ("A-003", "post-activation"),
-        ("A-004", "bare projection"),
-        ("A-005", "ReLU in the stem"),
-        ("A-009", "bilinear target upsampling"),
-        ("A-011", "z-score per sample"),
-        ("A-012", "no ReLU after the decoder"),
-        ("A-014", "stop-gradient"),
-        ("A-016", "Gaussian, see mudenet.scoring"),
-        ("A-017", mirror),
-    ]
-    .map(|(key, choice)| (key.to_owned(), choice.to_owned()))
-    .into()
 }
 
 fn training(run: &ModelRun) -> BTreeMap<String, serde_json::Value> {

@@ -1,10 +1,14 @@
 //! The networks as one ONNX graph, batch norms folded into the convolutions before them.
 
 use super::graph::{Geometry, GraphWriter, Value, Weights};
-use crate::memory::{Memory, REMEMBERED_LEVELS, STRIDE, SURROUNDINGS};
-use crate::model::{Architecture, Autoencoder, BatchNorm, Block, Conv, ConvTranspose, Descriptor};
+use super::remembered::nearest;
+use crate::memory::Memory;
+use crate::model::{
+    Architecture, Autoencoder, BatchNorm, Block, BlockOrder, Conv, ConvTranspose, DecoderEnd, Descriptor, Pool,
+    ProjectionEnd, StemEnd,
+};
 use crate::train::Networks;
-use mudenet_edge::bundle::{INPUT, LOGICAL, MEMORY, STRUCTURAL, pb};
+use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};
 use tch::{Kind, TchError, Tensor};
 
 /// `image` (1, 3, H, W) → `structural` and `logical`, each (1, L, H/2, W/2), and with a memory also `memory`,
@@ -32,41 +36,9 @@ pub fn to_onnx(
         graph.output_levels(output, &levels);
     }
     if let Some(memory) = memory {
-        nearest(&mut graph, &trunk, &networks.teacher.net, memory)?;
+        nearest(&mut graph, (&trunk, &teacher), &networks.teacher.net, memory)?;
     }
     Ok(graph.finish())
-}
-
-/// Distance to the nearest remembered embedding: √min_k(|x|² − 2 x·v_k + |v_k|²).
-fn nearest(graph: &mut GraphWriter, trunk: &[Value], teacher: &Descriptor, memory: &Memory) -> Result<(), TchError> {
-    let mut levels = Vec::new();
-    for level in REMEMBERED_LEVELS {
-        let (Some(features), Some(projection)) = (trunk.get(level - 1), teacher.projections.get(level - 1)) else {
-            continue;
-        };
-        // Averaging and projecting are linear: one convolution of the kernel's size does both.
-        let share = 1.0 / (STRIDE * STRIDE) as f64;
-        let weight = (&projection.weight * share).repeat([1, 1, STRIDE, STRIDE]);
-        let bias = projection
-            .bias
-            .as_ref()
-            .map_or_else(|| Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device())), Tensor::shallow_clone);
-        let at = Geometry { stride: STRIDE, padding: 0, output_padding: 0 };
-        let coarse = graph.conv(&format!("memory/level{level}/embedding"), features, weights(&weight, &bias)?, at);
-        levels.push(graph.average_around(&format!("memory/level{level}/mean"), &coarse, SURROUNDINGS));
-    }
-    let embedding = graph.concatenate("memory/embedding", &levels);
-    let vectors = &memory.vectors;
-    let energies = (vectors * vectors).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-    let products = weights(&(vectors * -2.0).unsqueeze(-1).unsqueeze(-1), &energies)?;
-    let at = Geometry { stride: 1, padding: 0, output_padding: 0 };
-    let distances = graph.conv("memory/remembered", &embedding, products, at);
-    let smallest = graph.smallest("memory/nearest", &distances);
-    let energy = graph.energy("memory/energy", &embedding);
-    let squared = graph.add("memory/squared", &smallest, &energy);
-    let squared = graph.relu("memory/not_negative", &squared);
-    graph.output_root(MEMORY, &squared);
-    Ok(())
 }
 
 /// Embeddings of each level, and the features that they are projected from.
@@ -76,27 +48,63 @@ fn descriptor(
     image: &Value,
     net: &Descriptor,
 ) -> Result<(Vec<Value>, Vec<Value>), TchError> {
-    let stem = conv(graph, &format!("{name}/stem/conv"), image, &net.stem, None)?;
-    let stem = graph.relu(&format!("{name}/stem/relu"), &stem);
-    let mut x = graph.halve_by_average(&format!("{name}/stem/pool"), &stem);
+    let mut x = conv(graph, &format!("{name}/stem/conv"), image, &net.stem, net.stem_norm.as_ref())?;
+    if net.choices.stem != StemEnd::None {
+        x = graph.relu(&format!("{name}/stem/relu"), &x);
+    }
+    let pool = format!("{name}/stem/pool");
+    let mut x = match net.choices.pool {
+        Pool::Avg => graph.halve("AveragePool", &pool, &x),
+        Pool::Max => graph.halve("MaxPool", &pool, &x),
+    };
     let (mut embeddings, mut trunk) = (Vec::new(), Vec::new());
-    for (level, (blocks, projection)) in (1..).zip(net.blocks.iter().zip(&net.projections)) {
-        let name = format!("{name}/level{level}");
+    for (level, (blocks, projection)) in net.blocks.iter().zip(&net.projections).enumerate() {
+        let name = format!("{name}/level{}", level + 1);
         for (index, block) in (1..).zip(blocks) {
             x = residual(graph, &format!("{name}/block{index}"), &x, block)?;
         }
-        embeddings.push(conv(graph, &format!("{name}/projection"), &x, projection, None)?);
+        let norm = net.projection_norms.get(level);
+        let mut embedding = conv(graph, &format!("{name}/projection"), &x, projection, norm)?;
+        if net.choices.projection == ProjectionEnd::BnRelu {
+            embedding = graph.relu(&format!("{name}/projection/relu"), &embedding);
+        }
+        embeddings.push(embedding);
         trunk.push(x.clone());
     }
     Ok((embeddings, trunk))
 }
 
 fn residual(graph: &mut GraphWriter, name: &str, x: &Value, block: &Block) -> Result<Value, TchError> {
-    let y = conv(graph, &format!("{name}/conv1"), x, &block.conv1, Some(&block.bn1))?;
+    let (bn1, bn2) = (block.bn1.as_ref(), block.bn2.as_ref());
+    if block.order == BlockOrder::Pre {
+        // The first norm stands before a ReLU and cannot be folded; the second folds into the first convolution.
+        let y = match bn1 {
+            Some(norm) => affine(graph, &format!("{name}/bn1"), x, norm)?,
+            None => x.clone(),
+        };
+        let y = graph.relu(&format!("{name}/relu1"), &y);
+        let y = conv(graph, &format!("{name}/conv1"), &y, &block.conv1, bn2)?;
+        let y = graph.relu(&format!("{name}/relu2"), &y);
+        let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, None)?;
+        return Ok(graph.add(&format!("{name}/add"), &y, x));
+    }
+    let y = conv(graph, &format!("{name}/conv1"), x, &block.conv1, bn1)?;
     let y = graph.relu(&format!("{name}/relu1"), &y);
-    let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, Some(&block.bn2))?;
+    let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, bn2)?;
+    if block.order == BlockOrder::NoFinalRelu {
+        let y = graph.relu(&format!("{name}/relu2"), &y);
+        return Ok(graph.add(&format!("{name}/add"), &y, x));
+    }
     let y = graph.add(&format!("{name}/add"), &y, x);
     Ok(graph.relu(&format!("{name}/relu2"), &y))
+}
+
+/// A norm that stands alone, as a 1×1 convolution with nothing off the diagonal.
+fn affine(graph: &mut GraphWriter, name: &str, x: &Value, norm: &BatchNorm) -> Result<Value, TchError> {
+    let (scale, shift) = norm.affine();
+    let channels = x.shape[1];
+    let weight = scale.diag(0).view([channels, channels, 1, 1]);
+    Ok(graph.conv(name, x, weights(&weight, &shift)?, Geometry { stride: 1, padding: 0, output_padding: 0 }))
 }
 
 fn autoencoder(graph: &mut GraphWriter, name: &str, image: &Value, net: &Autoencoder) -> Result<Vec<Value>, TchError> {
@@ -111,7 +119,7 @@ fn autoencoder(graph: &mut GraphWriter, name: &str, image: &Value, net: &Autoenc
         let mut x = latent.clone();
         for (index, layer) in (1..).zip(layers) {
             x = transposed(graph, &format!("{name}/conv{index}"), &x, layer)?;
-            if index < layers.len() {
+            if index < layers.len() || net.end == DecoderEnd::Relu {
                 x = graph.relu(&format!("{name}/relu{index}"), &x);
             }
         }
@@ -146,7 +154,7 @@ fn transposed(graph: &mut GraphWriter, name: &str, x: &Value, layer: &ConvTransp
     Ok(graph.conv_transpose(name, x, weights(&layer.weight, &layer.bias)?, at))
 }
 
-fn weights(weight: &Tensor, bias: &Tensor) -> Result<Weights, TchError> {
+pub(super) fn weights(weight: &Tensor, bias: &Tensor) -> Result<Weights, TchError> {
     let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.detach().contiguous().view(-1));
     let size = weight.size();
     let shape = [size[0], size[1], size[2], size[3]];
