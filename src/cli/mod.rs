@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod bench;
 mod calibrate;
 mod demo;
 mod evaluate;
@@ -35,6 +36,7 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
+    Bench(bench::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -45,6 +47,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));

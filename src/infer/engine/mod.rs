@@ -2,6 +2,7 @@
 
 mod graph;
 mod layout;
+mod rotate;
 mod step;
 mod taps;
 #[cfg(test)]

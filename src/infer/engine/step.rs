@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Id, Layer, Shape, Term};
 use super::layout::{Layout, winograd};
+use super::rotate::to_lower_triangle;
 use super::taps::{axis_taps, period};
 use crate::infer::Operator;
 use crate::infer::kernels::{AverageRows, Band, Buffer, GatherRow, Isa, Output, Residual, Tap, Tile, padded};
@@ -39,6 +40,11 @@ enum Work {
 struct Phase {
     taps: Vec<MapTap>,
     weights: Buffer,
+    bias: Buffer,
+    /// Row k of the weights is zero past channel k.
+    triangle: bool,
+    /// Multiplications an output.
+    multiplications: usize,
 }
 
 /// A [`Tap`] of any row.
@@ -92,7 +98,8 @@ impl Step {
                 let phase = |index: usize| {
                     let phase = [index / period[1], index % period[1]];
                     let used = phase[0] < height && phase[1] < width;
-                    Phase::new(isa, if used { terms } else { &[] }, layouts, channels, period, phase)
+                    let squares = matches!(node.layer, Layer::Squares { .. });
+                    Phase::new(isa, if used { terms } else { &[] }, layouts, &bias, squares, period, phase)
                 };
                 let phases = (0..period[0] * period[1]).map(phase).collect();
                 Work::Gather { phases, period, pool, squares: matches!(node.layer, Layer::Squares { .. }) }
@@ -121,7 +128,7 @@ impl Step {
                 let planned = tiles * tile_size * self.input_layouts[0].shape.channels * channels;
                 (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
             }
-            Work::Gather { phases, pool, squares, .. } => {
+            Work::Gather { phases, pool, squares, period } => {
                 let mut method = if phases.len() > 1 { "sub-pixel" } else { "direct" }.to_owned();
                 if *squares {
                     method += ", squared and summed";
@@ -129,7 +136,14 @@ impl Step {
                 if *pool {
                     method += ", pooled";
                 }
-                (method, self.direct)
+                let [down, across] = *period;
+                let planned = phases.iter().enumerate().map(|(index, phase)| {
+                    let factor = 1 + usize::from(*pool);
+                    let rows = (factor * height).saturating_sub(index / across).div_ceil(down);
+                    let columns = (factor * width).saturating_sub(index % across).div_ceil(across);
+                    rows * columns * phase.multiplications
+                });
+                (method, planned.sum::<usize>() as u64)
             }
         };
         Operator { name: name.to_owned(), method, shape: [channels, height, width], direct: self.direct, planned }
@@ -218,7 +232,8 @@ impl Step {
             let start = (tap.row + row * tap.row_step) * self.input_layouts[tap.source].row() + tap.start;
             Tap { source: tap.source, start, step: tap.step, depth: tap.depth }
         }));
-        GatherRow { sources, taps, weights: &phase.weights, bias: &self.bias, count, output }.run(isa);
+        let Phase { weights, bias, triangle, .. } = phase;
+        GatherRow { sources, taps, weights, triangle: *triangle, bias, count, output }.run(isa);
     }
 
     fn pooled(
@@ -257,10 +272,12 @@ impl Phase {
         isa: Isa,
         terms: &[Term],
         layouts: &[Layout],
-        channels: usize,
+        bias: &Buffer,
+        squares: bool,
         period: [usize; 2],
         phase: [usize; 2],
     ) -> Self {
+        let channels = bias.len();
         let mut taps: Vec<MapTap> = Vec::new();
         let mut matrix: Vec<f32> = Vec::new();
         for (source, Term { input, convolution }) in terms.iter().enumerate() {
@@ -289,7 +306,18 @@ impl Phase {
                 }
             }
         }
-        Self { taps, weights: isa.pack(&matrix, channels) }
+        let depth = matrix.len() / channels.max(1);
+        if !squares {
+            let weights = isa.pack(&matrix, channels, false);
+            return Self { taps, weights, bias: bias.clone(), triangle: false, multiplications: depth * channels };
+        }
+        // The bias is the weight of an input that is always 1.
+        matrix.extend_from_slice(bias);
+        to_lower_triangle(&mut matrix, channels);
+        let bias = Buffer::from(&matrix[depth * channels..]);
+        let weights = isa.pack(&matrix[..depth * channels], channels, true);
+        let multiplications = weights.len();
+        Self { taps, weights, bias, triangle: true, multiplications }
     }
 }
 
