@@ -2,7 +2,7 @@
 
 Each runtime is a process of its own that times a frame when asked; in every round each is asked in turn, so that whatever
 else the machine does falls on all of them alike. A figure is the median over rounds of a round's median; a ratio is the
-median over rounds of the two runtimes' ratio in that round. Outputs are compared with onnxruntime's in f32.
+median over rounds of the two runtimes' ratio in that round. Outputs are compared with onnxruntime's on the same file.
 """
 
 import argparse
@@ -22,6 +22,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 EDGE = "target/release/mudenet-edge"
 EXPORT = "target/release/mudenet-export"
 OURS = "mudenet-edge"
+# As Cargo.toml pins it.
+TRACT = "0.23.9"
 # Name: (worker, environment, kinds of model). A cap limits the instruction set of every runtime that has a switch for it.
 RUNTIMES = {
     OURS: ("ours", {}, ("f32", "weights", "full")),
@@ -108,7 +110,7 @@ def converted(name, model):
     return target
 
 
-def run_case(case, names, arguments, folder):
+def run_case(case, names, arguments, folder, references):
     width, kind, threads, cap = case
     model = folder / f"{width}-{kind}-{arguments.size}.onnx"
     if not model.exists():
@@ -141,11 +143,13 @@ def run_case(case, names, arguments, folder):
             time.sleep(0.05)
     results = {}
     outputs = {worker.name: worker.outputs(folder / "outputs.bin") for worker in workers}
-    reference = outputs.get("onnxruntime")
+    if "onnxruntime" in outputs:
+        references[width, kind] = outputs["onnxruntime"]
+    reference = references.get((width, kind))
     ours = next((worker for worker in workers if worker.name == OURS), None)
     for worker in workers:
         result = {
-            "version": worker.hello["version"],
+            "version": TRACT if worker.name == "tract" else worker.hello["version"],
             "median_ms": statistics.median(worker.times),
             "best_ms": min(worker.times),
             "rounds_ms": worker.times,
@@ -189,9 +193,9 @@ def table(result):
     plan = result["plan"]
     if "planned_floor_ms" in plan:
         print(
-            f"\n{plan['engine']}; one core does {plan['peak_gmacs']:.1f} GMAC/s at most, so that the definition's "
-            f"{plan['direct_mmacs'] / 1e3:.2f} GMAC take {plan['direct_floor_ms']:.0f} ms and the plan's "
-            f"{plan['planned_mmacs'] / 1e3:.2f} GMAC {plan['planned_floor_ms']:.0f} ms at least."
+            f"\n{plan['engine']}; one core does {plan['peak_gmacs']:.1f} GMAC/s at most: at least "
+            f"{plan['direct_floor_ms']:.0f} ms for the definition's {plan['direct_mmacs'] / 1e3:.2f} GMAC, "
+            f"{plan['planned_floor_ms']:.0f} ms for the plan's {plan['planned_mmacs'] / 1e3:.2f}."
         )
     for reason in plan.get("not_accelerated", []):
         print(f"\nnot accelerated: {reason}")
@@ -221,11 +225,11 @@ def main():
     if unknown:
         parser.error(f"unknown runtime: {', '.join(sorted(unknown))}")
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
-    results = []
+    results, references = [], {}
     print(f"{cpu or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     with tempfile.TemporaryDirectory() as folder:
         for case in arguments.cases or [parsed(case) for case in CASES]:
-            result = run_case(case, arguments.runtimes.split(","), arguments, pathlib.Path(folder))
+            result = run_case(case, arguments.runtimes.split(","), arguments, pathlib.Path(folder), references)
             if not result["runtimes"]:
                 print(f"\nleft out: {':'.join(map(str, case))}: {result['left_out']}")
                 continue
