@@ -12,7 +12,6 @@
 mod model;
 
 use mudenet_edge::infer::{Engine, Isa, Scorer, TractScorer};
-use mudenet_edge::preprocess::ModelInput;
 use std::time::{Duration, Instant};
 
 fn main() {

@@ -10,7 +10,8 @@
 //! | [`signal`] | `Verdict` → lines, bytes |
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
-//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages.
+//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages. [`config`] and
+//! [`recipe`] are what a site sets; [`run`] is the loop on a line.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -20,6 +21,7 @@
 
 pub mod bundle;
 pub mod capture;
+pub mod config;
 pub mod decide;
 pub mod guard;
 pub mod infer;
@@ -27,6 +29,7 @@ pub mod inspector;
 pub mod map;
 pub mod metric;
 pub mod preprocess;
+pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;

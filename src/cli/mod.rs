@@ -9,6 +9,7 @@ mod inspect;
 mod outputs;
 mod parallel;
 mod report;
+mod run;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -37,6 +38,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
     Bench(bench::Args),
+    Run(run::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -48,6 +50,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Run(args) => run::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
