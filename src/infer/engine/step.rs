@@ -5,7 +5,9 @@ use super::layout::{Layout, winograd};
 use super::rotate::to_lower_triangle;
 use super::taps::{axis_taps, period};
 use crate::infer::Operator;
-use crate::infer::kernels::{AverageRows, Band, Buffer, GatherRow, Isa, Output, Residual, Tap, Tile, padded};
+use crate::infer::kernels::{
+    AverageRows, Band, Buffer, Finish, GatherRow, Grid, Isa, Output, Residual, Tap, Tile, padded,
+};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -25,6 +27,7 @@ pub(super) struct Step {
     bias: Buffer,
     residual: bool,
     relu: bool,
+    grid: Option<Grid>,
     /// Multiplications by the definition.
     direct: u64,
 }
@@ -81,9 +84,9 @@ impl Step {
         for term in terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
         }
-        let (residual, relu, pool) = match &node.layer {
-            Layer::Convolve { residual, relu, pool, .. } => (residual.is_some(), *relu, *pool),
-            _ => (false, false, false),
+        let (residual, relu, pool, grid) = match &node.layer {
+            Layer::Convolve { residual, relu, pool, grid, .. } => (residual.is_some(), *relu, *pool, *grid),
+            _ => (false, false, false, None),
         };
         let work = match winograd(graph, node) {
             Some(tile) => {
@@ -115,7 +118,7 @@ impl Step {
         let direct =
             terms.iter().map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]));
         let direct = direct.sum();
-        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, direct })
+        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, grid, direct })
     }
 
     /// What it computes and how.
@@ -146,6 +149,7 @@ impl Step {
                 (method, planned.sum::<usize>() as u64)
             }
         };
+        let method = method + if self.grid.is_some() { ", rounded to 8 bits" } else { "" };
         Operator { name: name.to_owned(), method, shape: [channels, height, width], direct: self.direct, planned }
     }
 
@@ -170,7 +174,7 @@ impl Step {
                                 out,
                                 step,
                                 residual: self.residual(inputs, row, x, period[1]),
-                                relu: self.relu,
+                                finish: self.finish(),
                             },
                         };
                         self.gather(isa, phase, inputs, row / period[0], count, output, &mut scratch.taps);
@@ -209,7 +213,7 @@ impl Step {
             out: &mut out[self.layout.halo * self.layout.pitch..],
             out_row: self.layout.row(),
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
-            relu: self.relu,
+            finish: self.finish(),
             scratch: &mut scratch.buffer,
         };
         band.run(isa);
@@ -251,13 +255,18 @@ impl Step {
             let (top, bottom) = buffer[..4 * width * pitch].split_at_mut(2 * width * pitch);
             for (y, line) in [&mut *top, &mut *bottom].into_iter().enumerate() {
                 for phase in phases {
-                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, relu: self.relu };
+                    let finish = Finish { grid: None, ..self.finish() };
+                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, finish };
                     self.gather(isa, phase, inputs, 2 * row + y, 2 * width, output, taps);
                 }
             }
             let out = &mut out[self.layout.halo * pitch..][..width * pitch];
-            AverageRows { top, bottom, out, pitch }.run(isa);
+            AverageRows { top, bottom, out, pitch, finish: Finish { relu: false, grid: self.grid } }.run(isa);
         }
+    }
+
+    fn finish(&self) -> Finish {
+        Finish { relu: self.relu, grid: self.grid }
     }
 
     /// The residual map from an output on, every `step`-th pixel.

@@ -1,7 +1,7 @@
 //! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
 
 use super::vector::{BLOCK, Vector, multiply_add};
-use super::{Isa, Kernel, next_panel, skipped};
+use super::{Finish, Isa, Kernel, next_panel, skipped};
 
 /// Neighbouring inputs that each output of a row takes from one source.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,7 @@ pub(in super::super) enum Output<'a> {
         step: usize,
         /// Added before the activation.
         residual: Option<Residual<'a>>,
-        /// Replace negative values by 0.
-        relu: bool,
+        finish: Finish,
     },
     /// The sum over channels of each output's square, `step` values apart.
     Squares {
@@ -185,8 +184,7 @@ impl GatherRow<'_> {
                 weights = weights.add((tap.depth - first) * N * V::LANES);
             }
             match &mut self.output {
-                Output::Pixels { out, step, residual, relu } => {
-                    let zero = V::splat(0.0);
+                Output::Pixels { out, step, residual, finish } => {
                     for (r, row) in sums.iter_mut().enumerate() {
                         for (n, value) in row.iter_mut().enumerate() {
                             let at = channel + n * V::LANES;
@@ -194,10 +192,7 @@ impl GatherRow<'_> {
                                 let other = residual.values.as_ptr().add((x + r) * residual.step + at);
                                 *value = value.add(V::load(other));
                             }
-                            if *relu {
-                                *value = zero.max(*value);
-                            }
-                            value.store(out.as_mut_ptr().add((x + r) * *step + at));
+                            finish.apply(*value).store(out.as_mut_ptr().add((x + r) * *step + at));
                         }
                     }
                 }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod buffer;
+mod finish;
 mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -16,6 +17,7 @@ mod winograd;
 mod x86;
 
 pub(super) use buffer::Buffer;
+pub(super) use finish::{Finish, Grid};
 pub(super) use gather::{GatherRow, Output, Residual, Tap};
 pub(super) use pool::AverageRows;
 use vector::Vector;
