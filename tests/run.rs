@@ -1,4 +1,5 @@
 //! `mudenet-edge run` as a site starts it: its file, a simulated line, a controller on a serial line, signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

@@ -54,8 +54,12 @@ fn main() {
     }
 }
 
+fn settings(format: PixelFormat) -> V4l2Settings {
+    V4l2Settings { width: 64, height: 48, format, fps: None, controls: Default::default() }
+}
+
 fn camera(format: PixelFormat) -> V4l2Camera {
-    V4l2Camera::open(Path::new(DEVICE), V4l2Settings { width: 64, height: 48, format }).unwrap()
+    V4l2Camera::open(Path::new(DEVICE), settings(format)).unwrap()
 }
 
 /// Takes a picture whose pixels must all be alike, and gives that pixel.
@@ -113,7 +117,7 @@ fn fresh() {
 }
 
 fn other_format() {
-    let settings = V4l2Settings { width: 64, height: 48, format: PixelFormat::Mjpeg };
+    let settings = settings(PixelFormat::Mjpeg);
     let error = V4l2Camera::open(Path::new(DEVICE), settings).err().unwrap().to_string();
     assert_eq!(error, "/dev/video42: expected 64×48 MJPG, the camera gives 64×48 GREY");
 }
@@ -136,7 +140,7 @@ fn stall() {
 }
 
 fn missing() {
-    let settings = V4l2Settings { width: 64, height: 48, format: PixelFormat::Grey };
+    let settings = settings(PixelFormat::Grey);
     let error = V4l2Camera::open(Path::new(DEVICE), settings).err().unwrap().to_string();
     assert!(error.starts_with("/dev/video42: No such file"), "{error}");
 }

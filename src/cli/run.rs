@@ -1,6 +1,6 @@
 //! `mudenet-edge run`.
 
-mod devices;
+pub(super) mod devices;
 mod numbers;
 mod report;
 

@@ -69,6 +69,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         capture_timeout: millis(raw.camera.timeout_ms.into()),
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
+        realtime_priority: raw.station.realtime_priority,
         record_accepted: raw.record.accepted,
     };
     trigger_rules(&raw, &inputs, &mut found);
@@ -88,7 +89,6 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         name: raw.station.name,
         profile,
         state: raw.station.state.map(|state| folder.join(state)),
-        realtime_priority: raw.station.realtime_priority,
         camera,
         line,
         inputs,

@@ -27,8 +27,6 @@ pub struct Config {
     pub profile: Option<Profile>,
     /// Folder that keeps the part numbers across restarts.
     pub state: Option<PathBuf>,
-    /// Real-time priority of the loop, 1–99.
-    pub realtime_priority: Option<u8>,
     /// Where pictures come from.
     pub camera: CameraConfig,
     /// Handshake, gate and timing.

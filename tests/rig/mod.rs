@@ -292,6 +292,7 @@ impl Rig {
             capture_timeout: millis(400),
             camera_lost: millis(5000),
             stop_within: millis(5000),
+            realtime_priority: None,
             record_accepted: self.record_accepted,
         }
     }

@@ -42,6 +42,8 @@ pub struct LineConfig {
     pub camera_lost: Micros,
     /// Longest wait for the parts on the way when the line is stopped.
     pub stop_within: Micros,
+    /// Real-time priority of the loop's thread, 1–99; `None` leaves it at the priority of the others.
+    pub realtime_priority: Option<u8>,
     /// Hand the pictures of accepted parts to the record too.
     pub record_accepted: bool,
 }
@@ -145,6 +147,8 @@ impl Line {
             unsent: 0,
             stopping: None,
         };
+        // After the threads were started: they would inherit it.
+        run.raise_priority();
         let ended = guarded(|| run.serve(&mut *outputs));
         // Whatever happened, nothing is accepted from here on.
         let _ = outputs.set(levels);
@@ -201,6 +205,22 @@ impl Loop {
                 self.lose_camera("no sign of life from the camera", now, outputs);
             }
             self.feed(StationInput::Tick, now, outputs);
+        }
+    }
+
+    fn raise_priority(&mut self) {
+        use thread_priority::{
+            RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let Some(priority) = self.config.realtime_priority else { return };
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+        let raised = ThreadPriorityValue::try_from(priority).map_err(|reason| reason.to_string()).and_then(|value| {
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(reason) = raised {
+            self.recorder.notice(format!("box.realtime_priority: {priority} cannot be had: {reason}"));
         }
     }
 
