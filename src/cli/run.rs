@@ -7,6 +7,7 @@ mod report;
 use super::{ACCEPTED, FAILED, print_error};
 use anyhow::{Context, bail};
 use devices::{camera, connect, outputs};
+use mudenet_board::machine::TriggerMode;
 use mudenet_edge::config::{CameraSource, Config};
 use mudenet_edge::recipe::{Recipe, RecipeFiles};
 use mudenet_edge::run::simulate::{Conveyor, Plant};
@@ -135,7 +136,9 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     camera_config.source = CameraSource::Folder(folder.to_owned());
     let gate = config.line.station.gate;
     let plant = Plant::default();
-    let line_config = numbered(config.line, 1);
+    let mut line_config = numbered(config.line, 1);
+    // The conveyor triggers, whatever does on the real line.
+    line_config.station.machine.trigger = TriggerMode::External;
     let line = Line::new(
         line_config,
         Devices {

@@ -70,7 +70,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
-        record_accepted: raw.record.accepted,
+        record_accepted: false,
     };
     trigger_rules(&raw, &inputs, &mut found);
     gate_rules(&raw, &inputs, &outputs, timeout, &mut found);
@@ -95,7 +95,6 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         outputs,
         serial,
         recipes,
-        record: raw.record.folder.map(|record| folder.join(record)),
         warnings: found.warnings,
     })
 }

@@ -39,8 +39,6 @@ pub struct Config {
     pub serial: Option<SerialLine>,
     /// Recipe files by their numbers.
     pub recipes: BTreeMap<u16, PathBuf>,
-    /// Where records go.
-    pub record: Option<PathBuf>,
     /// What is allowed and unusual, a sentence each.
     pub warnings: Vec<String>,
 }

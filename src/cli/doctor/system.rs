@@ -81,7 +81,7 @@ fn clock() -> Finding {
 }
 
 fn disk(config: Option<&Config>) -> Vec<Finding> {
-    let folders = config.iter().flat_map(|config| [config.record.as_deref(), config.state.as_deref()]).flatten();
+    let folders = config.iter().filter_map(|config| config.state.as_deref());
     let check = |folder: &Path| {
         let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let name = folder.display();

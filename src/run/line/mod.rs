@@ -286,7 +286,11 @@ impl Loop {
     /// Hands `input` to the station, does what it says, and sets the lines.
     fn feed(&mut self, input: StationInput, now: Micros, outputs: &mut dyn Outputs) {
         let Self { station, signal, watchdog, worker, loader, recorder, config, .. } = self;
-        let (part, loaded, unsent, camera) = (&mut self.part, &mut self.loaded, &mut self.unsent, self.camera);
+        // An inspection that hangs is no sign of life.
+        let longest = config.station.machine.inspect_timeout.saturating_add(config.camera_lost);
+        let hangs = self.part.is_some_and(|part| now >= part.triggered.saturating_add(longest));
+        let fresh = self.camera && !hangs;
+        let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let mut judged = None;
         let mut worker_full = false;
         let due = station.gate_deadline();
@@ -311,7 +315,7 @@ impl Loop {
             Action::Error(code) => recorder.put(Record::Error { code, at: now }),
             Action::Alive(state) => {
                 // Without a picture there is nothing to live for, unless a person is waited for.
-                if camera || matches!(state, State::Error | State::Halted) {
+                if fresh || (!hangs && matches!(state, State::Error | State::Halted)) {
                     watchdog.alive(state);
                 }
             }
