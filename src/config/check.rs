@@ -69,7 +69,8 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         capture_timeout: millis(raw.camera.timeout_ms.into()),
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
-        record_accepted: raw.record.accepted,
+        realtime_priority: raw.station.realtime_priority,
+        record_accepted: false,
     };
     trigger_rules(&raw, &inputs, &mut found);
     gate_rules(&raw, &inputs, &outputs, timeout, &mut found);
@@ -88,14 +89,12 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         name: raw.station.name,
         profile,
         state: raw.station.state.map(|state| folder.join(state)),
-        realtime_priority: raw.station.realtime_priority,
         camera,
         line,
         inputs,
         outputs,
         serial,
         recipes,
-        record: raw.record.folder.map(|record| folder.join(record)),
         warnings: found.warnings,
     })
 }

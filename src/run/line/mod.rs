@@ -42,6 +42,8 @@ pub struct LineConfig {
     pub camera_lost: Micros,
     /// Longest wait for the parts on the way when the line is stopped.
     pub stop_within: Micros,
+    /// Real-time priority of the loop's thread, 1–99; `None` leaves it at the priority of the others.
+    pub realtime_priority: Option<u8>,
     /// Hand the pictures of accepted parts to the record too.
     pub record_accepted: bool,
 }
@@ -145,6 +147,8 @@ impl Line {
             unsent: 0,
             stopping: None,
         };
+        // After the threads were started: they would inherit it.
+        run.raise_priority();
         let ended = guarded(|| run.serve(&mut *outputs));
         // Whatever happened, nothing is accepted from here on.
         let _ = outputs.set(levels);
@@ -201,6 +205,22 @@ impl Loop {
                 self.lose_camera("no sign of life from the camera", now, outputs);
             }
             self.feed(StationInput::Tick, now, outputs);
+        }
+    }
+
+    fn raise_priority(&mut self) {
+        use thread_priority::{
+            RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let Some(priority) = self.config.realtime_priority else { return };
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+        let raised = ThreadPriorityValue::try_from(priority).map_err(|reason| reason.to_string()).and_then(|value| {
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(reason) = raised {
+            self.recorder.notice(format!("box.realtime_priority: {priority} cannot be had: {reason}"));
         }
     }
 
@@ -266,7 +286,11 @@ impl Loop {
     /// Hands `input` to the station, does what it says, and sets the lines.
     fn feed(&mut self, input: StationInput, now: Micros, outputs: &mut dyn Outputs) {
         let Self { station, signal, watchdog, worker, loader, recorder, config, .. } = self;
-        let (part, loaded, unsent, camera) = (&mut self.part, &mut self.loaded, &mut self.unsent, self.camera);
+        // An inspection that hangs is no sign of life.
+        let longest = config.station.machine.inspect_timeout.saturating_add(config.camera_lost);
+        let hangs = self.part.is_some_and(|part| now >= part.triggered.saturating_add(longest));
+        let fresh = self.camera && !hangs;
+        let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let mut judged = None;
         let mut worker_full = false;
         let due = station.gate_deadline();
@@ -291,7 +315,7 @@ impl Loop {
             Action::Error(code) => recorder.put(Record::Error { code, at: now }),
             Action::Alive(state) => {
                 // Without a picture there is nothing to live for, unless a person is waited for.
-                if camera || matches!(state, State::Error | State::Halted) {
+                if fresh || (!hangs && matches!(state, State::Error | State::Halted)) {
                     watchdog.alive(state);
                 }
             }
