@@ -2,7 +2,9 @@
 
 mod bench;
 mod calibrate;
+mod collect;
 mod demo;
+mod doctor;
 mod evaluate;
 mod inputs;
 mod inspect;
@@ -39,6 +41,8 @@ enum Command {
     Calibrate(calibrate::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Doctor(doctor::Args),
+    Collect(collect::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -51,6 +55,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
