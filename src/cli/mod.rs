@@ -1,7 +1,10 @@
 //! The command line: one file a command.
 
+mod bench;
 mod calibrate;
+mod collect;
 mod demo;
+mod doctor;
 mod evaluate;
 mod info;
 mod inputs;
@@ -37,7 +40,10 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
+    Bench(bench::Args),
     Run(run::Args),
+    Doctor(doctor::Args),
+    Collect(collect::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -48,7 +54,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
