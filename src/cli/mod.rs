@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 
 mod calibrate;
+mod collect;
 mod demo;
+mod doctor;
 mod evaluate;
 mod inputs;
 mod inspect;
@@ -37,6 +39,8 @@ enum Command {
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
     Run(run::Args),
+    Doctor(doctor::Args),
+    Collect(collect::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -48,6 +52,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
