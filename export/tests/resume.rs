@@ -70,8 +70,10 @@ impl<F: FnMut(usize, &mut Vec<(&'static str, Tensor)>)> Stage for Watched<'_, F>
 
     fn terms(&mut self, batch: &Batch, train: bool) -> Vec<(&'static str, Tensor)> {
         let mut terms = self.joint.terms(batch, train);
-        (self.at)(self.calls, &mut terms);
-        self.calls += 1;
+        if train {
+            (self.at)(self.calls, &mut terms);
+            self.calls += 1;
+        }
         terms
     }
 
@@ -121,7 +123,7 @@ fn a_resumed_training_ends_in_the_same_bits() {
     let product = Product::new(14);
     let optimiser = Optimiser {
         schedule: Schedule::Cosine,
-        patience: None,
+        patience: Some(50),
         regularisation: Regularisation { weight_decay: 1e-4, clip: 5.0 },
     };
     let settings = Settings { optimiser, ..common::settings(4) };

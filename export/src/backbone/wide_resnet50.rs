@@ -111,3 +111,61 @@ fn expected(inner: i64) -> Vec<(String, Vec<i64>)> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// sin(factor · index + phase), as `tests/wide_resnet/make_wide_resnet.py` has it.
+    fn wave(shape: &[i64], factor: f64, phase: usize) -> Tensor {
+        let count: i64 = shape.iter().product();
+        let index = Tensor::arange(count, (Kind::Double, Device::Cpu));
+        (index * factor + phase as f64).sin().to_kind(Kind::Float).view(shape)
+    }
+
+    fn weights() -> HashMap<String, Tensor> {
+        let tensor = |(name, shape): (String, Vec<i64>)| {
+            let wave = wave(&shape, 0.7, name.len());
+            let value = if let [_, inputs, height, width] = shape[..] {
+                wave * (0.8 / (inputs * height * width) as f64).sqrt()
+            } else if name.ends_with("weight") || name.ends_with("running_var") {
+                wave * 0.3 + 1.0
+            } else {
+                wave * 0.1
+            };
+            (name, value)
+        };
+        expected(128).into_iter().map(tensor).collect()
+    }
+
+    #[test]
+    fn features_equal_torchvisions() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wide_resnet/golden.safetensors");
+        let golden: HashMap<String, Tensor> = Tensor::read_safetensors(golden).unwrap().into_iter().collect();
+        let net = WideResNet50::new(Path::new("made.pth"), weights()).unwrap();
+        assert_eq!(net.name(), "WideResNet50-2");
+        let features = tch::no_grad(|| net.features(&wave(&[1, 3, 64, 64], 0.013, 0)));
+        for (layer, feature) in (1..).zip(&features) {
+            let close = |got: Tensor, name: &str| {
+                let expected = &golden[&format!("layer{layer}.{name}")];
+                assert_eq!(got.size(), expected.size());
+                let error = (got - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[]);
+                assert!(error < 1e-4, "layer {layer} {name}: {error}");
+            };
+            close(feature.get(0).mean_dim([1i64, 2].as_slice(), false, Kind::Float), "mean");
+            close(feature.get(0).narrow(0, 0, 4), "first");
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_is_missing_or_of_another_shape_is_named() {
+        let said = |tensors| WideResNet50::new(Path::new("made.pth"), tensors).unwrap_err().to_string();
+        let mut tensors = weights();
+        tensors.remove("layer2.3.bn2.bias");
+        assert!(said(tensors).contains("made.pth: layer2.3.bn2.bias is missing"));
+        let mut tensors = weights();
+        tensors.insert("layer3.0.downsample.0.weight".into(), Tensor::from(0.0));
+        assert!(said(tensors).contains("layer3.0.downsample.0.weight is [], expected [1024, 512, 1, 1]"));
+    }
+}

@@ -8,7 +8,7 @@ use mudenet_export::device::{DeviceChoice, describe, pick};
 use mudenet_export::plot::{curves, read_metrics};
 use mudenet_export::train::{
     Budget, Control, JointChoices, Optimiser, Precision, Progress, Regularisation, Resumed, Saving, Schedule, Stage,
-    State, clear, run,
+    State, clear, latest, run,
 };
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -192,7 +192,16 @@ impl Running {
         let saving = Saving { folder: folder.to_owned(), every, steps };
         let mut control = Control { stop, saving: Some(saving), progress: &mut progress };
         let state = run(stage, images, settings, resumed.unwrap_or_default(), &mut control)?;
-        stage.write(folder, &state).with_context(|| format!("after {} steps", state.step))?;
+        stage.write(folder, &state).with_context(|| match latest(folder) {
+            Some((step, _)) => format!(
+                "trained {} steps, but the run cannot be saved; once it can, go on from step {step} with: mudenet-export \
+                 {} --resume {}",
+                state.step,
+                stage.command(),
+                folder.display()
+            ),
+            None => format!("trained {} steps, but the run cannot be saved", state.step),
+        })?;
         clear(folder)?;
         draw_losses(folder, &log);
         Ok((state, progress.speed()))

@@ -1,6 +1,6 @@
 //! Loss curves over the steps of a training.
 
-use super::{COLOURS, Canvas, FAINT, INK, ticks};
+use super::{COLOURS, Canvas, FAINT, INK, number, ticks};
 use embedded_graphics::text::Alignment;
 use image::RgbImage;
 use std::collections::BTreeMap;
@@ -47,9 +47,9 @@ pub fn curves(title: &str, curves: &BTreeMap<String, Curve>) -> Option<RgbImage>
 
     let mut canvas = Canvas::new(WIDTH as u32, HEIGHT as u32);
     canvas.text(title, (LEFT, 18), Alignment::Left, INK);
-    for tick in ticks(0.0, last) {
+    for tick in ticks(0.0, last).into_iter().filter(|tick| tick.fract() == 0.0) {
         canvas.line((across(tick), TOP), (across(tick), HEIGHT - BOTTOM), FAINT, 1);
-        canvas.text(&format!("{tick}"), (across(tick), HEIGHT - BOTTOM + 16), Alignment::Center, INK);
+        canvas.text(&number(tick), (across(tick), HEIGHT - BOTTOM + 16), Alignment::Center, INK);
     }
     for power in (low.floor() as i32)..=(high.ceil() as i32) {
         for digit in [1.0, 2.0, 5.0] {

@@ -1,6 +1,6 @@
 //! One dot a seed, by choice and figure.
 
-use super::{COLOURS, Canvas, FAINT, INK, ticks};
+use super::{COLOURS, Canvas, FAINT, INK, number, ticks};
 use embedded_graphics::text::Alignment;
 use image::RgbImage;
 
@@ -47,12 +47,7 @@ pub fn dots(title: &str, columns: &[Column], rows: &[Row]) -> RgbImage {
         canvas.text(&column.name, (left + PANEL / 2, 38), Alignment::Center, INK);
         for tick in ticks(low, high) {
             canvas.line((across(tick), TOP), (across(tick), height - BOTTOM), FAINT, 1);
-            canvas.text(
-                format!("{tick:.4}").trim_end_matches('0').trim_end_matches('.'),
-                (across(tick), height - BOTTOM + 16),
-                Alignment::Center,
-                INK,
-            );
+            canvas.text(&number(tick), (across(tick), height - BOTTOM + 16), Alignment::Center, INK);
         }
         for (i, row) in rows.iter().enumerate() {
             let Some(values) = row.values.get(c).filter(|values| !values.is_empty()) else { continue };

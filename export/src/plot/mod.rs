@@ -85,9 +85,20 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     (first..).map(|i| i as f64 * step).take_while(|tick| *tick <= high + 1e-9 * step).take(20).collect()
 }
 
+/// A tick's number without the digits that rounding left behind.
+fn number(tick: f64) -> String {
+    let text = format!("{tick:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_written_without_what_rounding_left() {
+        assert_eq!([0.1 + 0.2, 100.0, 0.0, -0.25].map(number), ["0.3", "100", "0", "-0.25"]);
+    }
 
     #[test]
     fn ticks_are_round_and_inside() {
