@@ -6,12 +6,14 @@
 mod decode;
 mod fault;
 mod folder;
+mod quality;
 #[cfg(feature = "v4l2")]
 mod v4l2;
 
 pub use decode::{decode, decode_bytes};
 pub use fault::{FaultRates, FaultyCamera};
 pub use folder::{FolderCamera, Replay, pictures_below};
+pub use quality::Quality;
 use std::path::PathBuf;
 use std::time::Duration;
 #[cfg(feature = "v4l2")]

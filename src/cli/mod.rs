@@ -1,12 +1,16 @@
 //! The command line: one file a command.
 
+mod audit;
 mod calibrate;
+mod csv;
 mod demo;
+mod drift;
 mod evaluate;
 mod inputs;
 mod inspect;
 mod outputs;
 mod parallel;
+mod records;
 mod report;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +39,9 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
+    Drift(drift::Args),
+    Records(records::Args),
+    Audit(audit::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -45,6 +52,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Records(args) => records::run(&args),
+        Command::Audit(args) => audit::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));
