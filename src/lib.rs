@@ -10,7 +10,8 @@
 //! | [`signal`] | `Verdict` → lines, bytes |
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
-//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages.
+//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
+//! on known parts.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -21,6 +22,7 @@
 pub mod bundle;
 pub mod capture;
 pub mod decide;
+pub mod golden;
 pub mod guard;
 pub mod infer;
 pub mod inspector;

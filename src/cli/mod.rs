@@ -6,6 +6,7 @@ mod csv;
 mod demo;
 mod drift;
 mod evaluate;
+mod golden;
 mod inputs;
 mod inspect;
 mod outputs;
@@ -39,6 +40,7 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
+    Golden(golden::Args),
     Drift(drift::Args),
     Records(records::Args),
     Audit(audit::Args),
@@ -52,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Golden(args) => golden::run(&args),
         Command::Drift(args) => drift::run(&args),
         Command::Records(args) => records::run(&args),
         Command::Audit(args) => audit::run(&args),
