@@ -1,10 +1,10 @@
 //! The pure stages joined: [`Frame`] → [`Inspection`].
 
 use crate::bundle::Bundle;
-use crate::capture::Frame;
+use crate::capture::{CaptureError, Frame, Region};
 use crate::decide::{Verdict, decide};
 use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
-use crate::map::{AnomalyMap, ImageScore, MapError, Scoring};
+use crate::map::{AnomalyMap, ImageScore, MapError, Mask, Scoring};
 use crate::preprocess::{Preprocess, PreprocessError};
 
 /// A bundle made ready: preprocess → infer → map → decide.
@@ -13,12 +13,14 @@ pub struct Inspector {
     scoring: Scoring,
     scorer: Box<dyn Scorer>,
     threshold: f32,
+    region: Option<Region>,
+    mask: Option<Mask>,
 }
 
 /// What one frame showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
-    /// Smoothed anomaly map at the size of the network's input.
+    /// Smoothed anomaly map of [`Inspector::view`] at the size of the network's input.
     pub map: AnomalyMap,
     /// Its maximum.
     pub score: ImageScore,
@@ -29,6 +31,9 @@ pub struct Inspection {
 /// A frame that could not be inspected; the part is to be rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
+    /// The region is not on the frame.
+    #[error(transparent)]
+    Region(#[from] CaptureError),
     /// The frame does not fit the network.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
@@ -53,7 +58,7 @@ impl Inspector {
 
     /// An inspector over any [`Scorer`].
     pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
-        Self { preprocess, scoring, scorer, threshold }
+        Self { preprocess, scoring, scorer, threshold, region: None, mask: None }
     }
 
     /// Replaces the threshold, on the scale of [`ImageScore`].
@@ -61,6 +66,28 @@ impl Inspector {
     pub fn with_threshold(mut self, threshold: f32) -> Self {
         self.threshold = threshold;
         self
+    }
+
+    /// Inspects only this part of each frame.
+    #[must_use]
+    pub fn with_region(mut self, region: Region) -> Self {
+        self.region = Some(region);
+        self
+    }
+
+    /// Is blind where `mask`, made for the network's input size, says so.
+    #[must_use]
+    pub fn with_mask(mut self, mask: Mask) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// The part of `frame` that is inspected; `None` where that is all of it.
+    ///
+    /// # Errors
+    /// [`InspectError::Region`] where the region is not on the frame.
+    pub fn view(&self, frame: &Frame) -> Result<Option<Frame>, InspectError> {
+        Ok(self.region.map(|region| frame.crop(region)).transpose()?)
     }
 
     /// The threshold in use.
@@ -74,7 +101,8 @@ impl Inspector {
     /// [`InspectError`]; the caller must treat the part as rejected.
     pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
         let scores = self.level_scores(frame)?;
-        let (map, score) = self.scoring.apply(&scores, self.preprocess.height, self.preprocess.width)?;
+        let (height, width) = (self.preprocess.height, self.preprocess.width);
+        let (map, score) = self.scoring.apply_masked(&scores, height, width, self.mask.as_ref())?;
         let verdict = decide(&score, self.threshold);
         Ok(Inspection { map, score, verdict })
     }
@@ -84,7 +112,8 @@ impl Inspector {
     /// # Errors
     /// [`InspectError::Preprocess`] or [`InspectError::Infer`].
     pub fn level_scores(&mut self, frame: &Frame) -> Result<LevelScores, InspectError> {
-        let input = self.preprocess.apply(frame)?;
+        let view = self.view(frame)?;
+        let input = self.preprocess.apply(view.as_ref().unwrap_or(frame))?;
         Ok(self.scorer.score(&input)?)
     }
 }

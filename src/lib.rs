@@ -11,7 +11,7 @@
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
 //! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
-//! on known parts.
+//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -21,6 +21,7 @@
 
 pub mod bundle;
 pub mod capture;
+pub mod config;
 pub mod decide;
 pub mod golden;
 pub mod guard;
@@ -29,6 +30,7 @@ pub mod inspector;
 pub mod map;
 pub mod metric;
 pub mod preprocess;
+pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;

@@ -6,7 +6,7 @@ mod common;
 use common::{GREY, THRESHOLD, bundle, good, run, spotted};
 use image::RgbImage;
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::capture::{Frame, Quality, Samples};
+use mudenet_edge::capture::{Frame, Look, Samples};
 use mudenet_edge::decide::Threshold;
 use mudenet_edge::inspector::Inspector;
 use mudenet_edge::record::audit;
@@ -41,7 +41,7 @@ fn record(folder: &Path, bundle: &Bundle, pictures: &[RgbImage]) {
             threshold: pipeline.threshold(),
             context: Arc::clone(&context),
             latency: Latency { inspect: Some(Duration::from_millis(7)), ..Latency::default() },
-            quality: Some(Quality::of(&frame)),
+            look: Some(Look::at(&frame)),
             frame: Some(Arc::new(frame)),
             map: Some(Arc::new(inspection.map)),
             error: None,

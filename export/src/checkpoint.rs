@@ -2,7 +2,7 @@
 
 use crate::data::Augmentation;
 use crate::model::{Architecture, Network};
-use crate::train::{Budget, Losses, Networks, Precision};
+use crate::train::{Budget, Losses, Networks, Optimiser, Precision, clear, latest};
 use mudenet_edge::record::write_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Settings {
     pub precision: Precision,
     /// What is varied.
     pub augmentation: Augmentation,
+    /// Schedule, early stop, weight decay and clipping.
+    #[serde(default)]
+    pub optimiser: Optimiser,
 }
 
 /// How a teacher came about.
@@ -42,7 +45,7 @@ pub struct Settings {
 pub struct TeacherRun {
     /// Its size.
     pub architecture: Architecture,
-    /// The backbone's file name and SHA-256.
+    /// The backbone's file name.
     pub backbone: String,
     /// Sampled channels of the backbone (Eq. 15).
     pub channels: Vec<i64>,
@@ -58,6 +61,12 @@ pub struct TeacherRun {
     pub steps: usize,
     /// L_dist of the last step (Eq. 16).
     pub loss: f64,
+    /// The backbone's file, absolute; runs of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone_path: Option<PathBuf>,
+    /// SHA-256 of the backbone's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone_sha256: Option<String>,
 }
 
 /// How the networks of a product came about.
@@ -88,10 +97,24 @@ pub enum CheckpointError {
     File {
         /// The file.
         path: PathBuf,
-        /// "read" or "written".
+        /// "read", "written" or "removed".
         action: &'static str,
         /// What went wrong.
         reason: String,
+    },
+    /// Weights that are no numbers are not kept.
+    #[error("after step {step} the weights are no longer finite numbers, so they are not saved")]
+    NotFinite {
+        /// Steps taken.
+        step: usize,
+    },
+    /// A folder that would be overwritten.
+    #[error("{}: holds {what}; choose another folder, or give --overwrite to replace it", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// A finished run or a checkpoint.
+        what: String,
     },
 }
 
@@ -121,8 +144,16 @@ impl ModelRun {
     /// # Errors
     /// [`CheckpointError`], naming the file.
     pub fn read(folder: &Path) -> Result<(Self, Networks), CheckpointError> {
+        Self::read_on(folder, Device::Cpu)
+    }
+
+    /// Like [`ModelRun::read`], with the networks on `device`.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], naming the file.
+    pub fn read_on(folder: &Path, device: Device) -> Result<(Self, Networks), CheckpointError> {
         let run: ModelRun = read_toml(&folder.join(MODEL_RUN))?;
-        let mut networks = Networks::with_teacher(folder, &run.teacher, Device::Cpu)?;
+        let mut networks = Networks::with_teacher(folder, &run.teacher, device)?;
         load_weights(&mut networks.structural, &folder.join(STRUCTURAL))?;
         load_weights(&mut networks.autoencoder, &folder.join(AUTOENCODER))?;
         load_weights(&mut networks.logical, &folder.join(LOGICAL))?;
@@ -151,6 +182,30 @@ pub fn create(folder: &Path) -> Result<(), CheckpointError> {
     std::fs::create_dir_all(folder).map_err(|e| file(folder, "written", &e))
 }
 
+/// Makes `folder` ready for a new run: what an earlier run left there is an error, or removed where `overwrite`.
+///
+/// # Errors
+/// [`CheckpointError::Taken`], or [`CheckpointError::File`] where it cannot be made or cleared.
+pub fn claim(folder: &Path, overwrite: bool) -> Result<(), CheckpointError> {
+    let finished = [TEACHER_RUN, MODEL_RUN].iter().find(|name| folder.join(name).exists());
+    let what = match (finished, latest(folder)) {
+        (_, Some((step, _))) => Some(format!("a run that stopped at step {step} and can be continued with --resume")),
+        (Some(name), None) => Some(format!("a finished run ({name})")),
+        (None, None) => None,
+    };
+    match what {
+        Some(what) if !overwrite => return Err(CheckpointError::Taken { path: folder.to_owned(), what }),
+        Some(_) => {
+            clear(folder)?;
+            for name in [TEACHER_RUN, MODEL_RUN].iter().map(|name| folder.join(name)).filter(|path| path.exists()) {
+                std::fs::remove_file(&name).map_err(|e| file(&name, "removed", &e))?;
+            }
+        }
+        None => {}
+    }
+    create(folder)
+}
+
 /// Replaces a network's weights by those of a file.
 ///
 /// # Errors
@@ -163,16 +218,21 @@ fn save_weights<N>(network: &Network<N>, path: &Path) -> Result<(), CheckpointEr
     network.save(path).map_err(|e| file(path, "written", &e))
 }
 
-fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
     let text = std::fs::read_to_string(path).map_err(|e| file(path, "read", &e))?;
     toml::from_str(&text).map_err(|e| file(path, "read", &e))
 }
 
-fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
+pub(crate) fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
     let text = toml::to_string(value).map_err(|e| file(path, "written", &e))?;
     write_file(path, |out| out.write_all(text.as_bytes())).map_err(|e| file(path, "written", &e.source))
 }
 
-fn file(path: &Path, action: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
+/// A file that cannot be written, for the program.
+pub fn file_error(path: &Path, reason: &dyn std::fmt::Display) -> CheckpointError {
+    file(path, "written", reason)
+}
+
+pub(crate) fn file(path: &Path, action: &'static str, reason: &dyn std::fmt::Display) -> CheckpointError {
     CheckpointError::File { path: path.to_owned(), action, reason: reason.to_string() }
 }

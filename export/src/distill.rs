@@ -1,75 +1,109 @@
 //! Stage 1: distillation of the teacher from a frozen ImageNet backbone (Eq. 14–16).
 
 use crate::backbone::TargetExtractor;
-use crate::checkpoint::{Settings, TeacherRun};
-use crate::data::{Images, Variant, standardise};
-use crate::model::{self, Descriptor, Network};
-use crate::train::{Adam, Progress, TrainError, channels_last, level_loss, run_batches};
+use crate::checkpoint::{CheckpointError, TEACHER, TeacherRun, load_weights};
+use crate::data::{Batch, Variant};
+use crate::model::{self, Descriptor, Mode, Network};
+use crate::train::{Resumed, Stage, State, TrainError, latest, level_loss};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 /// Most bytes of targets kept in memory.
 const CACHE_BYTES: usize = 2 << 30;
 
-/// Trains a teacher on `images`; `run` gives its architecture and settings and takes the outcome.
-///
-/// # Errors
-/// [`TrainError::Diverged`] or [`TrainError::Interrupted`].
-pub fn distill(
-    images: &Images,
-    extractor: &TargetExtractor,
-    run: &mut TeacherRun,
-    stop: &AtomicBool,
-    progress: &mut Progress,
-) -> Result<Network<Descriptor>, TrainError> {
-    let settings: Settings = run.settings.clone();
-    tch::manual_seed(settings.seed as i64);
-    let teacher = model::descriptor(&run.architecture, Device::Cpu);
-    let mut adam = Adam::new(&[&teacher.vars]);
-    let mode = settings.precision.training();
-    let mut targets = Targets { extractor, cache: HashMap::new(), bytes: 0 };
-    let half = run.architecture.size / 2;
-    let mut loss = f64::NAN;
-    run.steps = run_batches(images.len(), &settings, stop, |step, epoch, batch, rate, fraction| {
-        let (mut pixels, mut wanted) = (Vec::new(), Vec::new());
-        for &i in batch {
-            let variant = settings.augmentation.draw(settings.seed, epoch, i);
-            let image = standardise(&variant.apply(&images.pixels.get(i as i64)).unsqueeze(0));
-            wanted.push(targets.of(i, variant, &image, settings.augmentation.mirrors_only()));
-            pixels.push(image);
+/// A distillation of a teacher.
+#[derive(Debug)]
+pub struct Distillation {
+    /// T.
+    pub teacher: Network<Descriptor>,
+    run: TeacherRun,
+    targets: Targets,
+}
+
+impl Distillation {
+    /// A distillation that begins; `run` gives architecture and settings.
+    pub fn new(run: TeacherRun, extractor: TargetExtractor, device: Device) -> Self {
+        tch::manual_seed(run.settings.seed as i64);
+        let teacher = model::descriptor(&run.architecture, device);
+        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0 } }
+    }
+
+    /// The run of the newest checkpoint in `folder`, for [`Distillation::resume`].
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] where there is none, [`TrainError::Checkpoint`] where it cannot be read.
+    pub fn checkpoint(folder: &Path) -> Result<TeacherRun, TrainError> {
+        let (_, checkpoint) = latest(folder).ok_or_else(|| TrainError::no_checkpoint(folder))?;
+        Ok(TeacherRun::read(&checkpoint)?)
+    }
+
+    /// A distillation that goes on from the newest checkpoint in `folder`.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] where there is none, [`TrainError::Checkpoint`] where it cannot be read.
+    pub fn resume(folder: &Path, extractor: TargetExtractor, device: Device) -> Result<(Self, Resumed), TrainError> {
+        let (_, checkpoint) = latest(folder).ok_or_else(|| TrainError::no_checkpoint(folder))?;
+        let mut distillation = Self::new(TeacherRun::read(&checkpoint)?, extractor, device);
+        load_weights(&mut distillation.teacher, &checkpoint.join(TEACHER))?;
+        Ok((distillation, Resumed::read(&checkpoint)?))
+    }
+
+    /// The run as it is after `state`.
+    pub fn run_after(&self, state: &State) -> TeacherRun {
+        let loss = state.losses.get("distillation").copied().unwrap_or(f64::NAN);
+        TeacherRun { steps: state.step, loss, ..self.run.clone() }
+    }
+}
+
+impl Stage for Distillation {
+    fn command(&self) -> &'static str {
+        "distill"
+    }
+
+    fn trained(&self) -> Vec<(&'static str, &VarStore)> {
+        vec![("teacher", &self.teacher.vars)]
+    }
+
+    fn terms(&mut self, batch: &Batch, train: bool) -> Vec<(&'static str, Tensor)> {
+        let settings = &self.run.settings;
+        let keep = settings.augmentation.mirrors_only();
+        let mut wanted = Vec::new();
+        for (i, (key, variant)) in (0..).zip(batch.keys.iter().zip(&batch.variants)) {
+            wanted.push(self.targets.of(key, *variant, &batch.pixels.narrow(0, i, 1).contiguous(), keep));
         }
-        let target = Tensor::cat(&wanted, 0).to_kind(Kind::Float);
+        let half = self.run.architecture.size / 2;
+        let target = Tensor::cat(&wanted, 0).to_device(batch.pixels.device()).to_kind(Kind::Float);
         // the target is brought to the teacher's size.
         let target = target.upsample_bilinear2d([half, half], false, None, None);
-        let embeddings = teacher.net.forward(&channels_last(&Tensor::cat(&pixels, 0)), mode);
-        let target = embeddings.first().map_or(target.shallow_clone(), |e| target.to_kind(e.kind()));
+        let mode = Mode { train, ..settings.precision.training() };
+        let embeddings = self.teacher.net.forward(&batch.pixels, mode);
+        let target = target.to_kind(mode.kind);
         let levels: Vec<Tensor> = embeddings.iter().map(|_| target.shallow_clone()).collect();
-        let distance = level_loss(&levels, &embeddings);
-        adam.step(&distance, rate);
-        loss = distance.double_value(&[]);
-        progress.step(step, fraction, &[("distillation", loss)]);
-        loss
-    })?;
-    progress.finish();
-    run.loss = loss;
-    Ok(teacher)
+        vec![("distillation", level_loss(&levels, &embeddings))]
+    }
+
+    fn write(&self, folder: &Path, state: &State) -> Result<(), CheckpointError> {
+        self.run_after(state).write(folder, &self.teacher)
+    }
 }
 
 /// Targets, each computed once where the augmentation allows it.
-struct Targets<'a> {
-    extractor: &'a TargetExtractor,
-    cache: HashMap<(usize, bool, bool), Tensor>,
+#[derive(Debug)]
+struct Targets {
+    extractor: TargetExtractor,
+    cache: HashMap<(String, bool, bool), Tensor>,
     bytes: usize,
 }
 
-impl Targets<'_> {
-    fn of(&mut self, index: usize, variant: Variant, image: &Tensor, keep: bool) -> Tensor {
-        let key = (index, variant.horizontal, variant.vertical);
+impl Targets {
+    fn of(&mut self, key: &str, variant: Variant, image: &Tensor, keep: bool) -> Tensor {
+        let key = (key.to_owned(), variant.horizontal, variant.vertical);
         if let Some(target) = self.cache.get(&key).filter(|_| keep) {
             return target.shallow_clone();
         }
-        let target = self.extractor.target(image).to_kind(Kind::Half);
+        let target = self.extractor.target(image).to_kind(Kind::Half).to_device(Device::Cpu);
         let bytes = 2 * target.numel();
         if keep && self.bytes + bytes <= CACHE_BYTES {
             self.bytes += bytes;

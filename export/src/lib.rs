@@ -7,6 +7,7 @@ pub mod data;
 pub mod distill;
 pub mod freeze;
 pub mod model;
+pub mod quantize;
 pub mod random;
 pub mod synth;
 pub mod train;

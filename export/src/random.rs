@@ -2,6 +2,7 @@
 
 use crate::freeze::{FreezeError, to_onnx, unranged_meta};
 use crate::model::{Architecture, Network, autoencoder, descriptor};
+use crate::quantize::{Form, rewrite, simple_plan};
 use crate::train::Networks;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Scorer, TractScorer};
@@ -9,7 +10,7 @@ use mudenet_edge::map::RangeObserver;
 use mudenet_edge::preprocess::ModelInput;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// Four networks with PyTorch's initial weights and batch norms that are not the identity.
 pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
@@ -26,17 +27,22 @@ pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
     networks
 }
 
-/// A bundle of [`networks`], its ranges measured on one seeded noise picture.
+/// A bundle of [`networks`], its ranges and activations measured on one seeded noise picture.
 ///
 /// # Errors
 /// [`FreezeError`].
-pub fn bundle(architecture: &Architecture, seed: u64) -> Result<Bundle, FreezeError> {
-    let onnx = to_onnx(&networks(architecture, seed), architecture)?;
+pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) -> Result<Bundle, FreezeError> {
+    let mut onnx = to_onnx(&networks(architecture, seed), architecture)?;
     let size = architecture.size as usize;
     let mut meta = unranged_meta(size);
     meta.training.insert("random_weights".into(), seed.into());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let noise = (0..3 * size * size).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let noise: Vec<f32> = (0..3 * size * size).map(|_| rng.random_range(-2.0..2.0)).collect();
+    if let Some(form) = quantize {
+        let side = size as i64;
+        let plan = simple_plan(&onnx, form, &Tensor::from_slice(&noise).view([1, 3, side, side]))?;
+        onnx = rewrite(&onnx, &plan)?;
+    }
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let scores = TractScorer::new(&unscored)?.score(&ModelInput::new(size, size, noise)?)?;
     let mut observer = RangeObserver::new(meta.scoring.margin);

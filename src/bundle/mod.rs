@@ -123,6 +123,6 @@ impl Bundle {
 }
 
 /// Lower-case hex of a hash.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -79,6 +79,14 @@ impl<C: Camera> Camera for FaultyCamera<C> {
         self.camera.name()
     }
 
+    fn check(&mut self) -> Result<(), CaptureError> {
+        if self.unplugged { Err(self.gone()) } else { self.camera.check() }
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        self.camera.recycle(frame);
+    }
+
     /// Triggers the camera inside, and then may spoil what it gave. A time-out fault returns at once: tests of what
     /// follows need not wait for it.
     fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError> {

@@ -3,17 +3,19 @@
 //! A frame's rows are taken as they are stored: an orientation in the file's EXIF data is ignored, because a station's
 //! camera, recipe and training images share one mounting, and turning a picture would part them.
 
+mod checked;
 mod decode;
 mod fault;
 mod folder;
-mod quality;
+mod region;
 #[cfg(feature = "v4l2")]
 mod v4l2;
 
+pub use checked::{CheckedCamera, Look};
 pub use decode::{decode, decode_bytes};
 pub use fault::{FaultRates, FaultyCamera};
 pub use folder::{FolderCamera, Replay, pictures_below};
-pub use quality::Quality;
+pub use region::Region;
 use std::path::PathBuf;
 use std::time::Duration;
 #[cfg(feature = "v4l2")]
@@ -29,6 +31,38 @@ pub trait Camera: Send {
     /// # Errors
     /// [`CaptureError`]; the part that triggered it must be treated as rejected.
     fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError>;
+
+    /// Whether the camera still delivers, without using up a picture; called now and then between parts. A camera that is
+    /// gone tries to come back here.
+    ///
+    /// # Errors
+    /// [`CaptureError`]; the box is not ready until it passes.
+    fn check(&mut self) -> Result<(), CaptureError> {
+        Ok(())
+    }
+
+    /// Takes a frame back so that its memory can be used for a later one.
+    fn recycle(&mut self, frame: Frame) {
+        drop(frame);
+    }
+}
+
+impl Camera for Box<dyn Camera> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError> {
+        (**self).trigger(deadline)
+    }
+
+    fn check(&mut self) -> Result<(), CaptureError> {
+        (**self).check()
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        (**self).recycle(frame);
+    }
 }
 
 /// One picture from a camera or a file, as RGB samples in rows from the top left.
@@ -94,6 +128,11 @@ impl Frame {
     /// The samples, `3 · width · height` of them.
     pub fn samples(&self) -> &Samples {
         &self.samples
+    }
+
+    /// The samples by themselves, so that their memory can be used again.
+    pub fn into_samples(self) -> Samples {
+        self.samples
     }
 
     /// The picture at 8 bits a sample; 16-bit samples keep their upper byte.
@@ -173,6 +212,14 @@ pub enum CaptureError {
     Exhausted {
         /// The camera's name.
         camera: String,
+    },
+    /// The picture is not one to inspect: dark, overexposed, blurred, or the same again and again.
+    #[error("{camera}: {reason}")]
+    Picture {
+        /// The camera's name.
+        camera: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The camera failed or is gone.
     #[error("{camera}: {reason}")]

@@ -13,6 +13,7 @@ mod outputs;
 mod parallel;
 mod records;
 mod report;
+mod run;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -44,6 +45,7 @@ enum Command {
     Drift(drift::Args),
     Records(records::Args),
     Audit(audit::Args),
+    Run(run::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Drift(args) => drift::run(&args),
         Command::Records(args) => records::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Run(args) => run::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));

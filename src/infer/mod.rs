@@ -3,11 +3,13 @@
 mod engine;
 mod fuse;
 mod kernels;
+mod operator;
 mod tract;
 
 use crate::map::Branch;
 use crate::preprocess::ModelInput;
 pub use kernels::Isa;
+pub use operator::Operator;
 pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
 
 /// Squared differences of the networks' embeddings, summed over channels (Eq. 9, 10), ≥ 0: for each branch L maps of

@@ -1,10 +1,11 @@
 //! The [`Scorer`] on tract.
 
-use super::fuse::fuse;
-use super::{InferError, Isa, LevelScores, Scorer};
+use super::fuse::{Fused, Fusion, fuse};
+use super::{InferError, Isa, LevelScores, Operator, Scorer};
 use crate::bundle::Bundle;
 use crate::preprocess::ModelInput;
 use std::sync::Arc;
+use std::time::Duration;
 use tract_onnx::prelude::*;
 
 /// Environment variable that names the instruction set to use: `avx512`, `avx2`, `neon` or `portable`.
@@ -45,6 +46,8 @@ impl Engine {
 /// A bundle's networks, optimised by tract for this host.
 pub struct TractScorer {
     plan: Arc<TypedRunnableModel>,
+    engine: Engine,
+    fusion: Fusion,
     height: usize,
     width: usize,
 }
@@ -64,24 +67,49 @@ impl TractScorer {
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
         let load = |e: TractError| InferError::Load(format!("{e:#}"));
-        let plan = prepare(bundle, engine).map_err(load)?;
+        let (plan, fusion) = prepare(bundle, engine).map_err(load)?;
         let preprocess = &bundle.meta().preprocess;
-        Ok(Self { plan, height: preprocess.height, width: preprocess.width })
+        Ok(Self { plan, engine, fusion, height: preprocess.height, width: preprocess.width })
+    }
+
+    /// What computes the networks.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// What this project's operators compute, in an order of the graph; nothing on [`Engine::Plain`].
+    pub fn operators(&self) -> Vec<Operator> {
+        self.fusion.networks.iter().flat_map(Fused::operators).collect()
+    }
+
+    /// Convolutions that tract computes although [`Engine::Fused`] was asked for, each with the reason.
+    pub fn not_accelerated(&self) -> &[String] {
+        &self.fusion.left
+    }
+
+    /// Takes the time of every operator from now on, read from `clock`.
+    pub fn time_with(&self, clock: fn() -> Duration) {
+        self.fusion.networks.iter().for_each(|network| network.time_with(clock));
+    }
+
+    /// The time that each of [`TractScorer::operators`] took since the last call, of all threads together; nothing
+    /// without [`TractScorer::time_with`].
+    pub fn take_times(&self) -> Vec<Duration> {
+        self.fusion.networks.iter().flat_map(Fused::take_times).collect()
     }
 }
 
-fn prepare(bundle: &Bundle, engine: Engine) -> TractResult<Arc<TypedRunnableModel>> {
+fn prepare(bundle: &Bundle, engine: Engine) -> TractResult<(Arc<TypedRunnableModel>, Fusion)> {
+    let mut fusion = Fusion::default();
     let model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
     let mut model = model.into_typed()?.into_decluttered()?;
     if let Engine::Fused(isa) = engine {
-        let fusion = fuse(&mut model, isa)?;
-        if fusion.left.is_empty() {
-            log::debug!("{} layers in {} operators on {}", fusion.layers, fusion.operators, isa.name());
-        } else {
+        fusion = fuse(&mut model, isa)?;
+        if !fusion.left.is_empty() {
             log::warn!("not accelerated: {}", fusion.left.join("; "));
         }
     }
-    model.into_optimized()?.into_runnable()
+    Ok((model.into_optimized()?.into_runnable()?, fusion))
 }
 
 impl Scorer for TractScorer {

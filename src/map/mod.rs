@@ -4,11 +4,13 @@
 //! bilinear upsampling to the input size, Gaussian smoothing, maximum.
 
 mod gaussian;
+mod mask;
 mod range;
 mod upsample;
 
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
+pub use mask::Mask;
 pub use range::{Range, RangeObserver, Ranges};
 use serde::{Deserialize, Serialize};
 pub use upsample::Upsample;
@@ -107,13 +109,28 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        self.apply_masked(scores, height, width, None)
+    }
+
+    /// Like [`Scoring::apply`], blind where `mask` says so.
+    ///
+    /// # Errors
+    /// [`MapError`] where `scores` does not fit this scoring.
+    pub fn apply_masked(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        mask: Option<&Mask>,
+    ) -> Result<(AnomalyMap, ImageScore), MapError> {
         let structural = self.branch(scores, Branch::Structural)?;
         let logical = self.branch(scores, Branch::Logical)?;
         let mut fused = structural.clone();
         for (sum, value) in fused.values.iter_mut().zip(&logical.values) {
             *sum += value;
         }
-        let map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        mask.iter().for_each(|mask| mask.hide(&mut map));
         let score = self.score(&map, scores, &structural, &logical)?;
         Ok((AnomalyMap(map), score))
     }

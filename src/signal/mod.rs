@@ -7,16 +7,24 @@
 //! | [`FaultSignal`] | loses, repeats, delays and refuses messages of another one, seeded |
 //! | `SerialSignal` | a serial port (feature `serial`) |
 //!
+//! Behind [`Outputs`], the digital lines, is `GpioOutputs` (feature `gpio`).
+//!
 //! A message that is not sent leaves its part without a result, and the controller rejects a part without a result
 //! (`board/WIRE.md`); so every failure here ends in a reject, and is reported.
 
 mod fault;
+#[cfg(feature = "gpio")]
+mod gpio;
+mod lines;
 mod log;
 #[cfg(feature = "serial")]
 mod serial;
 mod simulated;
 
 pub use fault::{FaultRates, FaultSignal};
+#[cfg(feature = "gpio")]
+pub use gpio::{GpioInputs, GpioOutputs, find_chip};
+pub use lines::{Levels, NoOutputs, OutputLine, Outputs};
 pub use log::LogSignal;
 pub use mudenet_board::wire::{Message, PartResult, Wire, WireError};
 #[cfg(feature = "serial")]

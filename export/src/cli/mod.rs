@@ -1,7 +1,9 @@
 //! Command line of `mudenet-export`: one file a command.
 
+mod common;
 mod distill;
 mod freeze;
+mod presets;
 mod random;
 mod synth;
 mod train;
@@ -28,6 +30,7 @@ enum Subcommands {
     Distill(distill::Args),
     Train(train::Args),
     Freeze(freeze::Args),
+    Presets(presets::Args),
     Random(random::Args),
     Synth(synth::SynthArgs),
 }
@@ -38,16 +41,26 @@ pub(crate) fn main() -> ExitCode {
         Subcommands::Distill(args) => distill::run(args),
         Subcommands::Train(args) => train::run(args),
         Subcommands::Freeze(args) => freeze::run(args),
+        Subcommands::Presets(args) => presets::run(args),
         Subcommands::Random(args) => random::run(args),
         Subcommands::Synth(args) => synth::run(args),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", sentence(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// An error and its causes; a cause that the text before it already ends with is not told twice.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match (told.as_str(), cause.to_string()) {
+        ("", cause) => cause,
+        (_, cause) if told.ends_with(&cause) => told,
+        (_, cause) => format!("{told}: {cause}"),
+    })
 }
 
 /// Restarts the program with `OMP_WAIT_POLICY=passive` unless the policy is set: libtorch's threads would otherwise spin
@@ -71,67 +84,4 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
         }
     })?;
     Ok(stop)
-}
-
-/// Settings that both training commands take.
-#[derive(clap::Args)]
-struct Common {
-    /// Images a step.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
-    batch: u16,
-    /// Adam's learning rate.
-    #[arg(long, default_value_t = 1e-3)]
-    rate: f64,
-    /// Stop after so many passes over the images.
-    #[arg(long, group = "budget")]
-    epochs: Option<usize>,
-    /// Stop after so many minutes (the result then depends on the machine's speed).
-    #[arg(long, group = "budget")]
-    minutes: Option<f64>,
-    /// Seed of split, order, augmentation and initial weights.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Kind of the activations in training.
-    #[arg(long, value_enum, default_value_t)]
-    precision: mudenet_export::train::Precision,
-    /// Mirror images at random: h (left–right), v (top–bottom), hv or none.
-    #[arg(long, default_value = "none", value_parser = ["none", "h", "v", "hv"])]
-    flip: String,
-    /// Rotate images at random by up to so many degrees.
-    #[arg(long, default_value_t = 0.0)]
-    rotate: f64,
-    /// Change brightness, contrast and saturation at random by up to this part.
-    #[arg(long, default_value_t = 0.0)]
-    jitter: f64,
-}
-
-impl Common {
-    fn settings(&self, default_epochs: usize) -> anyhow::Result<mudenet_export::checkpoint::Settings> {
-        use mudenet_export::train::Budget;
-        let budget = match (self.epochs, self.minutes) {
-            (_, Some(minutes)) => Budget::Minutes(minutes),
-            (epochs, None) => Budget::Epochs(epochs.unwrap_or(default_epochs)),
-        };
-        let within = |name: &str, value: f64, low: f64, high: f64| {
-            anyhow::ensure!((low..=high).contains(&value), "--{name}: expected {low} to {high}, got {value}");
-            Ok(())
-        };
-        within("rate", self.rate, 1e-9, 1.0)?;
-        within("minutes", self.minutes.unwrap_or(1.0), 0.0, 100_000.0)?;
-        within("rotate", self.rotate, 0.0, 180.0)?;
-        within("jitter", self.jitter, 0.0, 0.9)?;
-        Ok(mudenet_export::checkpoint::Settings {
-            seed: self.seed,
-            batch: self.batch.into(),
-            rate: self.rate,
-            budget,
-            precision: self.precision,
-            augmentation: mudenet_export::data::Augmentation {
-                horizontal: self.flip.contains('h'),
-                vertical: self.flip.contains('v'),
-                rotation: self.rotate,
-                jitter: self.jitter,
-            },
-        })
-    }
 }

@@ -1,6 +1,7 @@
 //! `mudenet-export random`.
 
 use mudenet_export::model::Architecture;
+use mudenet_export::quantize::Form;
 use mudenet_export::random::bundle;
 use std::path::PathBuf;
 
@@ -17,6 +18,9 @@ pub(super) struct Args {
     /// Same seed, same weights
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Store in 8 bits: weights, or full (weights and the inputs of the convolutions); without attention to accuracy
+    #[arg(long, value_enum)]
+    quantize: Option<Form>,
     /// The model file to write
     #[arg(short, long)]
     out: PathBuf,
@@ -24,7 +28,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?;
-    bundle(&architecture, args.seed)?.save(&args.out)?;
+    bundle(&architecture, args.seed, args.quantize)?.save(&args.out)?;
     println!("{}: random weights, {} channels, {} pixels", args.out.display(), args.width, args.size);
     Ok(())
 }

@@ -1,53 +1,75 @@
 //! `mudenet-export train`.
 
-use super::{Common, stop_flag};
-use anyhow::Context;
-use mudenet_export::checkpoint::create;
-use mudenet_export::train::{Progress, Start, train};
+use super::common::{Common, Running};
+use super::stop_flag;
+use anyhow::bail;
+use mudenet_export::data::{GoodImages, Manifest};
+use mudenet_export::train::{Joint, Start};
 use std::path::PathBuf;
+use tch::Device;
 
 /// Train students and autoencoder on images of good parts
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  mudenet-export train --teacher runs/teacher --data bottle --flip hv --rotate 10 --jitter 0.1 \\\n    --minutes 40 -o runs/bottle"
+    after_help = "Example:\n  mudenet-export train --teacher runs/teacher --data bottle --preset mvtec-ad/bottle \\\n    --minutes 40 -o runs/bottle\n  mudenet-export train --resume runs/bottle"
 )]
 pub(super) struct Args {
     /// Folder that `mudenet-export distill` wrote
-    #[arg(long, required_unless_present = "from")]
+    #[arg(long, required_unless_present_any = ["from", "resume"], conflicts_with = "resume")]
     teacher: Option<PathBuf>,
     /// Folder of an earlier training: train its networks further, with the same seed so that the same images stay held
     /// back
-    #[arg(long, conflicts_with = "teacher")]
+    #[arg(long, conflicts_with_all = ["teacher", "resume"])]
     from: Option<PathBuf>,
     /// Folder of good images, or a category folder of MVTec AD or LOCO
-    #[arg(long)]
-    data: PathBuf,
+    #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    running: Running,
+    /// Go on with the run in this folder, which was stopped or killed
+    #[arg(long, value_name = "FOLDER")]
+    resume: Option<PathBuf>,
     /// Folder for the trained networks
-    #[arg(short, long)]
-    out: PathBuf,
+    #[arg(short, long, required_unless_present = "resume", conflicts_with = "resume")]
+    out: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let settings = args.common.settings(500)?;
     let stop = stop_flag()?;
-    create(&args.out)?;
-    let mut progress = Progress::new(&args.out.join("metrics.jsonl"), settings.batch).context("metrics.jsonl")?;
-    let start = match (&args.teacher, &args.from) {
-        (_, Some(run)) => Start::Run(run),
-        (Some(teacher), None) => Start::Teacher(teacher),
-        (None, None) => anyhow::bail!("--teacher or --from is needed"),
+    let reading = args.running.reading();
+    let (mut joint, images, resumed, folder) = match (&args.resume, &args.data, &args.out) {
+        (Some(folder), ..) => {
+            let (joint, resumed) = Joint::resume(folder, Device::Cpu)?;
+            let images = GoodImages::again(&Manifest::read(folder)?, joint.architecture().size, reading.workers)?;
+            (joint, images, Some(resumed), folder)
+        }
+        (None, Some(data), Some(out)) => {
+            let settings = args.common.settings()?;
+            let start = match (&args.teacher, &args.from) {
+                (_, Some(run)) => Start::Run(run),
+                (Some(teacher), None) => Start::Teacher(teacher),
+                (None, None) => bail!("--teacher or --from is needed"),
+            };
+            let mut joint = Joint::new(start, &settings, Device::Cpu)?;
+            let images =
+                GoodImages::read(std::slice::from_ref(data), settings.seed, joint.architecture().size, reading)?;
+            joint.use_images(&images);
+            (joint, images, None, out)
+        }
+        _ => bail!("--data and --out are needed"),
     };
-    let trained = train(start, &args.data, &settings, &stop, &mut progress)?;
-    trained.run.write(&args.out, &trained.networks)?;
+    let settings = joint.settings().clone();
+    let (state, speed) = args.running.carry_out(&mut joint, &images, &settings, resumed, folder, &stop)?;
+    let run = joint.run_after(&state);
     println!(
-        "{}: {} steps on {} images, loss {:.4}; freeze it with: mudenet-export freeze --run {} -o MODEL.onnx",
-        args.out.display(),
-        trained.run.steps,
-        trained.run.training.len(),
-        trained.run.losses.total(),
-        args.out.display()
+        "{}: {} steps on {} images, loss {:.4}, {speed:.1} images/s; freeze it with: mudenet-export freeze --run {} -o MODEL.onnx",
+        folder.display(),
+        run.steps,
+        run.training.len(),
+        run.losses.total(),
+        folder.display()
     );
     Ok(())
 }

@@ -3,7 +3,6 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
 
 /// What is varied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,42 +53,92 @@ impl Augmentation {
 }
 
 impl Variant {
-    /// (3, H, W) on 0–1 → the same.
-    pub fn apply(&self, image: &Tensor) -> Tensor {
-        let mut x = image.unsqueeze(0);
+    /// The image as it is.
+    pub const NONE: Variant = Variant { horizontal: false, vertical: false, rotation: 0.0, colour: [1.0; 3] };
+
+    /// (3, side, side) on 0–1 → the same, by arithmetic that does not depend on threads or devices.
+    pub fn apply(&self, image: &[f32], side: usize) -> Vec<f32> {
+        let mut x = image.to_vec();
         if self.horizontal {
-            x = x.flip([3]);
+            x.chunks_exact_mut(side).for_each(<[f32]>::reverse);
         }
         if self.vertical {
-            x = x.flip([2]);
+            for plane in x.chunks_exact_mut(side * side) {
+                for row in 0..side / 2 {
+                    let (top, bottom) = plane.split_at_mut((side - 1 - row) * side);
+                    top[row * side..(row + 1) * side].swap_with_slice(&mut bottom[..side]);
+                }
+            }
         }
         if self.rotation != 0.0 {
-            x = rotate(&x, self.rotation);
+            x = rotate(&x, side, self.rotation);
         }
-        recolour(&x, self.colour).squeeze_dim(0)
+        recolour(&mut x, self.colour);
+        x
     }
 }
 
-fn rotate(x: &Tensor, degrees: f64) -> Tensor {
+/// Rotation about the centre, bilinear; what comes in from outside is mirrored at the border's outer edge.
+fn rotate(x: &[f32], side: usize, degrees: f64) -> Vec<f32> {
     let (sin, cos) = degrees.to_radians().sin_cos();
-    let theta = [cos, -sin, 0.0, sin, cos, 0.0].map(|v| v as f32);
-    let grid = Tensor::affine_grid_generator(&Tensor::from_slice(&theta).view([1, 2, 3]), x.size(), false);
-    let (bilinear, reflection) = (0, 2);
-    x.grid_sampler(&grid, bilinear, reflection, false)
+    let centre = (side as f64 - 1.0) / 2.0;
+    let area = side * side;
+    let mut rotated = vec![0.0; x.len()];
+    for row in 0..side {
+        for column in 0..side {
+            let (dx, dy) = (column as f64 - centre, row as f64 - centre);
+            let (left, right, across) = neighbours(cos * dx - sin * dy + centre, side);
+            let (top, bottom, down) = neighbours(sin * dx + cos * dy + centre, side);
+            for channel in 0..x.len() / area {
+                let at = |row: usize, column: usize| x[channel * area + row * side + column];
+                let upper = at(top, left) + (at(top, right) - at(top, left)) * across;
+                let lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * across;
+                rotated[channel * area + row * side + column] = upper + (lower - upper) * down;
+            }
+        }
+    }
+    rotated
+}
+
+/// The two cells around a coordinate, after mirroring it at −½ and side − ½, and the weight of the second.
+fn neighbours(coordinate: f64, side: usize) -> (usize, usize, f32) {
+    let span = side as f64;
+    let folded = (coordinate + 0.5).rem_euclid(2.0 * span);
+    let inside = (if folded < span { folded } else { 2.0 * span - folded }) - 0.5;
+    let inside = inside.clamp(0.0, span - 1.0);
+    let first = (inside as usize).min(side - 1);
+    (first, (first + 1).min(side - 1), (inside - first as f64) as f32)
 }
 
 /// Brightness, then contrast around the mean grey, then saturation, each clipped to 0–1.
-fn recolour(x: &Tensor, [brightness, contrast, saturation]: [f64; 3]) -> Tensor {
-    if [brightness, contrast, saturation] == [1.0; 3] {
-        return x.shallow_clone();
+fn recolour(x: &mut [f32], factors: [f64; 3]) {
+    if factors == [1.0; 3] {
+        return;
     }
-    let weights = Tensor::from_slice(&[0.299f32, 0.587, 0.114]).view([1, 3, 1, 1]);
-    let grey = |x: &Tensor| (x * &weights).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
-    let x = (x * brightness).clamp(0.0, 1.0);
-    let mean = grey(&x).mean(Kind::Float);
-    let x = (&x * contrast + mean * (1.0 - contrast)).clamp(0.0, 1.0);
-    let flat = grey(&x);
-    (x * saturation + flat * (1.0 - saturation)).clamp(0.0, 1.0)
+    let [brightness, contrast, saturation] = factors.map(|factor| factor as f32);
+    let (red, rest) = x.split_at_mut(x.len() / 3);
+    let (green, blue) = rest.split_at_mut(red.len());
+    let mut sum = 0.0;
+    for ((r, g), b) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
+        for value in [&mut *r, &mut *g, &mut *b] {
+            *value = (*value * brightness).clamp(0.0, 1.0);
+        }
+        sum += f64::from(grey(*r, *g, *b));
+    }
+    let offset = (sum / red.len() as f64) as f32 * (1.0 - contrast);
+    for ((r, g), b) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
+        for value in [&mut *r, &mut *g, &mut *b] {
+            *value = (*value * contrast + offset).clamp(0.0, 1.0);
+        }
+        let flat = grey(*r, *g, *b) * (1.0 - saturation);
+        for value in [r, g, b] {
+            *value = (*value * saturation + flat).clamp(0.0, 1.0);
+        }
+    }
+}
+
+fn grey(red: f32, green: f32, blue: f32) -> f32 {
+    0.299 * red + 0.587 * green + 0.114 * blue
 }
 
 /// One seed out of three numbers (SplitMix64's finaliser over each).
@@ -100,4 +149,65 @@ pub(super) fn mix(a: u64, b: u64, c: u64) -> u64 {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    const SIDE: usize = 37;
+
+    fn picture() -> Tensor {
+        tch::manual_seed(5);
+        Tensor::rand([3, SIDE as i64, SIDE as i64], (Kind::Float, Device::Cpu))
+    }
+
+    fn apply(variant: Variant, image: &Tensor) -> Tensor {
+        let values = Vec::<f32>::try_from(image.view(-1)).unwrap();
+        Tensor::from_slice(&variant.apply(&values, SIDE)).view_as(image)
+    }
+
+    const STILL: Variant = Variant::NONE;
+
+    #[track_caller]
+    fn assert_close(got: &Tensor, expected: &Tensor) {
+        let error = (got - expected).abs().max().double_value(&[]);
+        assert!(error < 2e-5, "{error}");
+    }
+
+    #[test]
+    fn mirroring_equals_libtorch() {
+        let image = picture();
+        assert_eq!(apply(STILL, &image), image);
+        assert_eq!(apply(Variant { horizontal: true, ..STILL }, &image), image.flip([2]));
+        assert_eq!(apply(Variant { vertical: true, ..STILL }, &image), image.flip([1]));
+    }
+
+    #[test]
+    fn rotation_equals_libtorchs_grid_sampler() {
+        let image = picture();
+        for degrees in [-10.0f64, 0.3, 45.0, 179.0] {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let theta = Tensor::from_slice(&[cos, -sin, 0.0, sin, cos, 0.0]).view([1, 2, 3]).to_kind(Kind::Double);
+            let image64 = image.to_kind(Kind::Double).unsqueeze(0);
+            let grid = Tensor::affine_grid_generator(&theta, image64.size(), false);
+            let (bilinear, reflection) = (0, 2);
+            let expected = image64.grid_sampler(&grid, bilinear, reflection, false).squeeze_dim(0);
+            assert_close(&apply(Variant { rotation: degrees, ..STILL }, &image), &expected);
+        }
+    }
+
+    #[test]
+    fn recolouring_equals_the_same_formulas_in_libtorch() {
+        let image = picture();
+        for [brightness, contrast, saturation] in [[1.1, 0.9, 1.05], [0.5, 1.9, 0.1], [1.0, 1.0, 1.3]] {
+            let weights = Tensor::from_slice(&[0.299f32, 0.587, 0.114]).view([3, 1, 1]);
+            let grey = |x: &Tensor| (x * &weights).sum_dim_intlist([0i64].as_slice(), true, Kind::Float);
+            let x = (&image * brightness).clamp(0.0, 1.0);
+            let x = (&x * contrast + grey(&x).mean(Kind::Float) * (1.0 - contrast)).clamp(0.0, 1.0);
+            let expected = (&x * saturation + grey(&x) * (1.0 - saturation)).clamp(0.0, 1.0);
+            assert_close(&apply(Variant { colour: [brightness, contrast, saturation], ..STILL }, &image), &expected);
+        }
+    }
 }

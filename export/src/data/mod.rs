@@ -1,12 +1,22 @@
-//! Images of good parts: reading, the held-back split, augmentation.
+//! Images of good parts: reading, the held-back split, augmentation, batches.
 
 mod augment;
 mod batches;
+mod gather;
+mod images;
+mod loader;
+mod manifest;
+mod preset;
 
 pub use augment::{Augmentation, Variant};
 pub use batches::epoch_order;
-use mudenet_edge::capture::{CaptureError, decode, pictures_below};
+pub use gather::{GoodImages, Reading};
+pub use images::{Entry, Images, enough, file_sha256, pool};
+pub use loader::{Batch, Loader};
+pub use manifest::{Line, MANIFEST, Manifest, Set};
+use mudenet_edge::capture::{CaptureError, pictures_below};
 use mudenet_edge::preprocess::{Preprocess, PreprocessError};
+pub use preset::{Flip, Preset, preset_names};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -15,15 +25,6 @@ use tch::Tensor;
 
 /// Fewest good images that can be learned from.
 pub const MIN_IMAGES: usize = 8;
-
-/// Good images at the network's size.
-#[derive(Debug)]
-pub struct Images {
-    /// Where they come from.
-    pub paths: Vec<PathBuf>,
-    /// (N, 3, S, S), 0–1, not standardised.
-    pub pixels: Tensor,
-}
 
 /// Images that cannot be learned from.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,14 @@ pub enum DataError {
     /// An image cannot be read.
     #[error(transparent)]
     Image(#[from] CaptureError),
+    /// Images cannot be read, and leaving them out was not asked for.
+    #[error("{first}{} (--skip-bad leaves out what cannot be read)", more(*others))]
+    Bad {
+        /// The first of them and what is wrong with it.
+        first: String,
+        /// How many more.
+        others: usize,
+    },
     /// An image cannot be resized.
     #[error("{}: {source}", path.display())]
     Resize {
@@ -47,20 +56,56 @@ pub enum DataError {
         /// What the resampler said.
         source: PreprocessError,
     },
+    /// Pictures of different shapes.
+    #[error(
+        "the pictures have different shapes and would be distorted differently: {shapes} (--mixed-shapes accepts it)"
+    )]
+    MixedShapes {
+        /// Two of them.
+        shapes: String,
+    },
+    /// An image is another than the run began with.
+    #[error("{}: is not the image that the run began with (its SHA-256 differs)", path.display())]
+    Changed {
+        /// The image.
+        path: PathBuf,
+    },
+    /// The list of a run's images.
+    #[error("{}: {reason}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An index past the end.
+    #[error("there is no image {index}, only {images}")]
+    NoImage {
+        /// The index.
+        index: usize,
+        /// Number of images.
+        images: usize,
+    },
+    /// Worker threads cannot be had.
+    #[error("cannot use worker threads: {0}")]
+    Threads(String),
+}
+
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", and {others} more that cannot be read") }
 }
 
 /// The good training images below `folder`: its own pictures, or those of `train/good` where it is a category of
-/// MVTec AD or LOCO; sorted by name.
+/// MVTec AD or LOCO; absolute, sorted by name.
 ///
 /// # Errors
 /// [`DataError::Image`] where it cannot be listed, [`DataError::TooFew`] under [`MIN_IMAGES`].
 pub fn good_images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let category = folder.join("train").join("good");
     let folder = if category.is_dir() { category } else { folder.to_owned() };
-    let paths = pictures_below(&folder)?;
-    if paths.len() < MIN_IMAGES {
-        return Err(DataError::TooFew { path: folder, found: paths.len() });
-    }
+    let read = |source| CaptureError::Read { path: folder.clone(), source };
+    let paths = pictures_below(&std::path::absolute(&folder).map_err(read)?)?;
+    enough(paths.len(), &folder)?;
     Ok(paths)
 }
 
@@ -72,33 +117,6 @@ pub fn split(mut paths: Vec<PathBuf>, seed: u64) -> (Vec<PathBuf>, Vec<PathBuf>)
     training.sort();
     paths.sort();
     (training, paths)
-}
-
-impl Images {
-    /// Reads the images and brings them to `size` pixels a side as the runtime does.
-    ///
-    /// # Errors
-    /// [`DataError`], naming the image.
-    pub fn read(paths: &[PathBuf], size: i64) -> Result<Self, DataError> {
-        let unit = Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::imagenet(size as usize) };
-        let mut pixels = Vec::with_capacity(paths.len());
-        for path in paths {
-            let frame = decode(path)?;
-            let input = unit.apply(&frame).map_err(|source| DataError::Resize { path: path.clone(), source })?;
-            pixels.push(Tensor::from_slice(input.values()).view([3, size, size]));
-        }
-        Ok(Self { paths: paths.to_vec(), pixels: Tensor::stack(&pixels, 0) })
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-    }
 }
 
 /// (B, 3, H, W) on 0–1 → standardised as the runtime's preprocessing does.

@@ -48,7 +48,7 @@ impl GraphWriter {
     }
 
     pub(super) fn input(&mut self, name: &str, shape: [i64; 4]) -> Value {
-        self.graph.input.push(value_info(name, &shape));
+        self.graph.input.push(value_info(name, &shape, DataType::Float));
         Value { name: name.into(), shape }
     }
 
@@ -167,14 +167,15 @@ impl GraphWriter {
             attribute: attributes,
             ..Default::default()
         });
-        self.graph.value_info.push(value_info(name, &shape));
+        self.graph.value_info.push(value_info(name, &shape, DataType::Float));
         Value { name: name.into(), shape }
     }
 }
 
-fn value_info(name: &str, shape: &[i64]) -> pb::ValueInfoProto {
+/// Name, shape and kind of a tensor.
+pub(crate) fn value_info(name: &str, shape: &[i64], kind: DataType) -> pb::ValueInfoProto {
     let dim = shape.iter().map(|n| Dimension { value: Some(Dim::DimValue(*n)), ..Default::default() }).collect();
-    let tensor = TensorType { elem_type: DataType::Float as i32, shape: Some(pb::TensorShapeProto { dim }) };
+    let tensor = TensorType { elem_type: kind as i32, shape: Some(pb::TensorShapeProto { dim }) };
     pb::ValueInfoProto {
         name: name.into(),
         r#type: Some(pb::TypeProto { value: Some(Type::TensorType(tensor)), ..Default::default() }),

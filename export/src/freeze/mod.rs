@@ -5,7 +5,9 @@ mod network;
 mod parity;
 
 use crate::checkpoint::ModelRun;
+use crate::quantize::QuantizeError;
 use crate::train::Networks;
+pub(crate) use graph::value_info;
 use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity};
 use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
@@ -55,6 +57,9 @@ pub enum FreezeError {
     /// Margin and map do not fit.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// The graph cannot be quantized.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
     /// The bundle fails its own checks.
     #[error("the frozen model {0}")]
     Bundle(String),

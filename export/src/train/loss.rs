@@ -41,6 +41,11 @@ impl LossTerms {
         &self.structural + &self.autoencoder + &self.logical
     }
 
+    /// The terms with their names.
+    pub fn named(self) -> Vec<(&'static str, Tensor)> {
+        vec![("structural", self.structural), ("autoencoder", self.autoencoder), ("logical", self.logical)]
+    }
+
     /// As numbers.
     pub fn values(&self) -> Losses {
         Losses {

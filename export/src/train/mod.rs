@@ -1,20 +1,27 @@
-//! Stage 2: joint training of structural student, autoencoder and logical student with the teacher frozen.
+//! Training: the loop with its checkpoints that both stages share, and stage 2, the joint training of structural student,
+//! autoencoder and logical student with the teacher frozen.
 
 mod adam;
+mod engine;
+mod joint;
 mod loss;
 mod progress;
 mod schedule;
+mod snapshot;
 
 use crate::checkpoint::{CheckpointError, ModelRun, Settings, TeacherRun};
-use crate::data::{self, DataError, Images, epoch_order};
+use crate::data::{DataError, GoodImages, Reading};
 use crate::model::{self, Autoencoder, Descriptor, Mode, Network};
-pub use adam::Adam;
-pub use loss::{Losses, joint_loss, level_loss};
+pub use adam::{Adam, Regularisation};
+pub use engine::{Control, Saving, Stage, run};
+pub use joint::{Joint, Start};
+pub use loss::{LossTerms, Losses, joint_loss, level_loss};
 pub use progress::Progress;
-pub use schedule::{Budget, learning_rate};
+pub use schedule::{Budget, Schedule};
+use serde::{Deserialize, Serialize};
+pub use snapshot::{Best, Resumed, State, clear, latest};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 
 /// The networks of one product.
@@ -43,19 +50,53 @@ pub enum TrainError {
     #[error("{0}")]
     Setting(String),
     /// The loss is no longer a number.
-    #[error("the loss became {loss} at step {step}; nothing was written (try a lower --rate)")]
+    #[error("the loss became {loss} at step {step}; {outcome} (try a lower --rate, or --clip 1)")]
     Diverged {
         /// The step, from 0.
         step: usize,
         /// NaN or infinite.
         loss: f64,
+        /// What is left.
+        outcome: String,
     },
     /// Ctrl-C.
-    #[error("stopped at step {step} by Ctrl-C; nothing was written")]
+    #[error("stopped at step {step} by Ctrl-C; {outcome}")]
     Interrupted {
         /// The step, from 0.
         step: usize,
+        /// What is left.
+        outcome: String,
     },
+    /// An image can no longer be read.
+    #[error("stopped at step {step}: {source}; {outcome}")]
+    Lost {
+        /// The step, from 0.
+        step: usize,
+        /// The image and what is wrong with it.
+        source: DataError,
+        /// What is left.
+        outcome: String,
+    },
+}
+
+impl TrainError {
+    /// Nothing to resume in `folder`.
+    pub fn no_checkpoint(folder: &Path) -> Self {
+        Self::Setting(format!("{}: holds no checkpoint to resume", folder.display()))
+    }
+}
+
+/// Settings of the optimiser beside rate and budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Optimiser {
+    /// How the rate goes over the budget.
+    pub schedule: Schedule,
+    /// Stop when the held-back loss has not fallen for so many epochs, and take the weights of its minimum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Weight decay and clipping.
+    pub regularisation: Regularisation,
 }
 
 impl Networks {
@@ -86,32 +127,7 @@ pub struct Trained {
     pub run: ModelRun,
 }
 
-/// Where the networks of a training come from.
-#[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
-    /// The folder of a distillation; students and autoencoder have fresh weights.
-    Teacher(&'a Path),
-    /// The folder of an earlier training, whose networks are trained further.
-    Run(&'a Path),
-}
-
-impl Start<'_> {
-    fn networks(self) -> Result<(TeacherRun, usize, Networks), CheckpointError> {
-        match self {
-            Start::Teacher(folder) => {
-                let run = TeacherRun::read(folder)?;
-                let networks = Networks::with_teacher(folder, &run, Device::Cpu)?;
-                Ok((run, 0, networks))
-            }
-            Start::Run(folder) => {
-                let (run, networks) = ModelRun::read(folder)?;
-                Ok((run.teacher, run.steps, networks))
-            }
-        }
-    }
-}
-
-/// Trains on the good images below `data` until the budget is used. The optimiser starts anew.
+/// Trains on the good images below `data` until the budget is used, without checkpoints. The optimiser starts anew.
 ///
 /// # Errors
 /// [`TrainError`]; nothing is written here.
@@ -122,90 +138,13 @@ pub fn train(
     stop: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<Trained, TrainError> {
-    tch::manual_seed(settings.seed as i64);
-    let (teacher_run, earlier_steps, networks) = start.networks()?;
-    let (training, held_back) = data::split(data::good_images(data)?, settings.seed);
-    let images = Images::read(&training, teacher_run.architecture.size)?;
-    let mut adam = Adam::new(&[&networks.structural.vars, &networks.autoencoder.vars, &networks.logical.vars]);
-    let mode = Mode { train: true, kind: settings.precision.kind() };
-    let mut losses = Losses::default();
-    let steps = run_epochs(&images, settings, stop, |step, batch, rate, fraction| {
-        let teacher = tch::no_grad(|| networks.teacher.net.forward(batch, Mode { train: false, ..mode }));
-        let structural = networks.structural.net.forward(batch, mode);
-        let autoencoder = networks.autoencoder.net.forward(batch, mode);
-        let logical = networks.logical.net.forward(batch, mode);
-        let terms = joint_loss(&teacher, &structural, &autoencoder, &logical);
-        adam.step(&terms.total(), rate);
-        losses = terms.values();
-        progress.step(step, fraction, &losses.named());
-        losses.total()
-    })?;
-    progress.finish();
-    let run = ModelRun {
-        architecture: teacher_run.architecture,
-        teacher: teacher_run,
-        settings: settings.clone(),
-        steps: earlier_steps + steps,
-        losses,
-        training,
-        held_back,
-    };
-    Ok(Trained { networks, run })
-}
-
-/// Calls `step(number, standardised batch, learning rate, used part of the budget) -> loss` until the budget is used;
-/// the number of steps.
-///
-/// # Errors
-/// [`TrainError::Diverged`] or [`TrainError::Interrupted`].
-pub fn run_epochs(
-    images: &Images,
-    settings: &Settings,
-    stop: &AtomicBool,
-    mut step: impl FnMut(usize, &Tensor, f64, f64) -> f64,
-) -> Result<usize, TrainError> {
-    run_batches(images.len(), settings, stop, |number, epoch, batch, rate, fraction| {
-        let variants: Vec<Tensor> = batch
-            .iter()
-            .map(|&i| settings.augmentation.draw(settings.seed, epoch, i).apply(&images.pixels.get(i as i64)))
-            .collect();
-        step(number, &channels_last(&data::standardise(&Tensor::stack(&variants, 0))), rate, fraction)
-    })
-}
-
-/// Calls `step(number, epoch, image indices, learning rate, used part of the budget) -> loss` until the budget is used.
-///
-/// # Errors
-/// [`TrainError::Diverged`] or [`TrainError::Interrupted`].
-pub fn run_batches(
-    images: usize,
-    settings: &Settings,
-    stop: &AtomicBool,
-    mut step: impl FnMut(usize, usize, &[usize], f64, f64) -> f64,
-) -> Result<usize, TrainError> {
-    let batch_size = settings.batch.clamp(1, images);
-    // Incomplete batches would weigh their images more; the order changes every epoch.
-    let steps_an_epoch = images / batch_size;
-    let started = Instant::now();
-    let mut number = 0;
-    for epoch in 0.. {
-        let order = epoch_order(images, settings.seed, epoch);
-        for batch in order.chunks_exact(batch_size) {
-            let fraction = settings.budget.progress(number, steps_an_epoch, started.elapsed());
-            if fraction >= 1.0 {
-                return Ok(number);
-            }
-            if stop.load(Ordering::Relaxed) {
-                return Err(TrainError::Interrupted { step: number });
-            }
-            let loss = step(number, epoch, batch, learning_rate(settings.rate, fraction), fraction);
-            if !loss.is_finite() {
-                return Err(TrainError::Diverged { step: number, loss });
-            }
-            number += 1;
-        }
-    }
-    Ok(number)
+    let mut joint = Joint::new(start, settings, Device::Cpu)?;
+    let size = joint.architecture().size;
+    let images = GoodImages::read(&[data.to_owned()], settings.seed, size, Reading::default())?;
+    joint.use_images(&images);
+    let mut control = Control { stop, saving: None, progress };
+    let state = run(&mut joint, &images, settings, Resumed::default(), &mut control)?;
+    Ok(Trained { run: joint.run_after(&state), networks: joint.networks })
 }
 
 /// The same tensor with its channels innermost in memory, the faster layout on CPUs.

@@ -24,15 +24,34 @@ impl Budget {
     }
 }
 
-/// `rate` for the first 70 % of the budget, then a cosine to a hundredth of it.
-pub fn learning_rate(rate: f64, progress: f64) -> f64 {
-    const CONSTANT: f64 = 0.7;
-    const FINAL: f64 = 0.01;
-    if progress <= CONSTANT {
-        return rate;
+/// How the learning rate goes over the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Constant for 70 % of the budget, then a cosine to a hundredth.
+    #[default]
+    Hold,
+    /// Constant to the end, as in the paper.
+    Constant,
+    /// A cosine to a hundredth from the start.
+    Cosine,
+}
+
+impl Schedule {
+    /// The learning rate when `progress` (0–1) of the budget is used.
+    pub fn rate(self, rate: f64, progress: f64) -> f64 {
+        const FINAL: f64 = 0.01;
+        let hold = match self {
+            Schedule::Hold => 0.7,
+            Schedule::Constant => return rate,
+            Schedule::Cosine => 0.0,
+        };
+        if progress <= hold {
+            return rate;
+        }
+        let decay = (progress - hold) / (1.0 - hold);
+        rate * (FINAL + (1.0 - FINAL) * 0.5 * (1.0 + (std::f64::consts::PI * decay).cos()))
     }
-    let decay = (progress - CONSTANT) / (1.0 - CONSTANT);
-    rate * (FINAL + (1.0 - FINAL) * 0.5 * (1.0 + (std::f64::consts::PI * decay).cos()))
 }
 
 #[cfg(test)]
@@ -40,11 +59,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_constant_then_falls_to_a_hundredth() {
-        assert_eq!(learning_rate(1e-3, 0.0), 1e-3);
-        assert_eq!(learning_rate(1e-3, 0.7), 1e-3);
-        assert!((learning_rate(1e-3, 0.85) - 0.505e-3).abs() < 1e-12);
-        assert!((learning_rate(1e-3, 1.0) - 1e-5).abs() < 1e-12);
+    fn the_rate_is_held_then_falls_to_a_hundredth() {
+        assert_eq!(Schedule::Hold.rate(1e-3, 0.0), 1e-3);
+        assert_eq!(Schedule::Hold.rate(1e-3, 0.7), 1e-3);
+        assert!((Schedule::Hold.rate(1e-3, 0.85) - 0.505e-3).abs() < 1e-12);
+        assert!((Schedule::Hold.rate(1e-3, 1.0) - 1e-5).abs() < 1e-12);
+        assert_eq!(Schedule::Constant.rate(1e-3, 1.0), 1e-3);
+        assert!((Schedule::Cosine.rate(1e-3, 0.5) - 0.505e-3).abs() < 1e-12);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::Augmentation;
 use mudenet_export::model::{Architecture, LEVELS};
 use mudenet_export::random;
-use mudenet_export::train::{Budget, Precision};
+use mudenet_export::train::{Budget, Optimiser, Precision};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,6 +50,7 @@ pub fn settings(epochs: usize) -> Settings {
         budget: Budget::Epochs(epochs),
         precision: Precision::F32,
         augmentation: Augmentation { horizontal: true, vertical: false, rotation: 5.0, jitter: 0.1 },
+        optimiser: Optimiser::default(),
     }
 }
 
@@ -66,6 +67,8 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
         images: 0,
         steps: 0,
         loss: 0.0,
+        backbone_path: None,
+        backbone_sha256: None,
     };
     run.write(&folder, &random::networks(architecture, 11).teacher).unwrap();
     folder

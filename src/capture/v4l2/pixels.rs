@@ -18,6 +18,11 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
+    /// The format of that FourCC.
+    pub fn of_four_cc(code: [u8; 4]) -> Option<Self> {
+        [Self::Yuyv, Self::Mjpeg, Self::Grey, Self::Rgb3].into_iter().find(|format| format.four_cc().repr == code)
+    }
+
     pub(super) fn four_cc(self) -> FourCC {
         FourCC::new(match self {
             PixelFormat::Yuyv => b"YUYV",

@@ -3,7 +3,7 @@
 use crate::cli::parallel;
 use anyhow::{Context, Result, bail};
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::capture::{Quality, decode};
+use mudenet_edge::capture::{Look, decode};
 use mudenet_edge::decide::Verdict;
 use mudenet_edge::decide::drift::Baseline;
 use mudenet_edge::inspector::Inspector;
@@ -34,15 +34,15 @@ impl Parts {
                 bail!("{}: its score is not a finite number", path.display());
             }
             if let Ok(mut found) = found.lock() {
-                found[index] = Some((inspection.score.value, Quality::of(&frame)));
+                found[index] = Some((inspection.score.value, Look::at(&frame)));
             }
             Ok(())
         })?;
         let mut parts = Self::default();
-        for (score, quality) in found.into_inner().unwrap_or_default().into_iter().flatten() {
+        for (score, look) in found.into_inner().unwrap_or_default().into_iter().flatten() {
             parts.scores.push(score);
-            parts.brightness.push(quality.brightness);
-            parts.sharpness.push(quality.sharpness);
+            parts.brightness.push(look.mean);
+            parts.sharpness.push(look.sharpness);
         }
         Ok(parts)
     }

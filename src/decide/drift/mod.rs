@@ -18,9 +18,9 @@ use statrs::distribution::{ContinuousCDF, Normal};
 pub struct Baseline {
     /// Image scores.
     pub score: Vec<f32>,
-    /// See [`crate::capture::Quality`]; empty where not known.
+    /// [`crate::capture::Look::mean`]; empty where not known.
     pub brightness: Vec<f32>,
-    /// See [`crate::capture::Quality`]; empty where not known.
+    /// [`crate::capture::Look::sharpness`]; empty where not known.
     pub sharpness: Vec<f32>,
 }
 
@@ -34,9 +34,9 @@ pub const FEWEST: usize = 20;
 pub struct Sample {
     /// Its image score.
     pub score: f32,
-    /// See [`crate::capture::Quality`].
+    /// [`crate::capture::Look::mean`].
     pub brightness: Option<f32>,
-    /// See [`crate::capture::Quality`].
+    /// [`crate::capture::Look::sharpness`].
     pub sharpness: Option<f32>,
 }
 
@@ -46,9 +46,9 @@ pub struct Sample {
 pub enum Quantity {
     /// Image score.
     Score,
-    /// Mean luma of the picture.
+    /// Mean of the picture.
     Brightness,
-    /// Variance of the picture's Laplacian.
+    /// Mean squared Laplacian of the picture.
     Sharpness,
 }
 

@@ -35,6 +35,14 @@ pub(in super::super) struct Convolution {
     pub transposed: bool,
 }
 
+impl Convolution {
+    /// Multiplications that give `outputs` rows and columns from the map of `input`.
+    pub(in super::super) fn multiplications(&self, outputs: [usize; 2], input: &Node) -> u64 {
+        let [rows, columns] = if self.transposed { [input.shape.height, input.shape.width] } else { outputs };
+        (self.weights.len() * rows * columns) as u64
+    }
+}
+
 /// A convolution of one node's map.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct Term {

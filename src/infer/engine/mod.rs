@@ -6,14 +6,18 @@ mod step;
 mod taps;
 #[cfg(test)]
 mod tests;
+mod timer;
 
+use super::Operator;
 use super::kernels::{Buffer, Isa};
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
 use layout::{Layout, Slots, layouts};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 use step::Step;
+use timer::Timer;
 
 /// A [`Graph`] made ready to run.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(super) struct Network {
     slots: Vec<Layout>,
     inputs: Vec<Id>,
     outputs: Vec<Id>,
+    timer: Timer,
 }
 
 #[derive(Debug)]
@@ -65,7 +70,14 @@ impl Network {
             inputs.into_iter().for_each(|input| nodes[input].wakes.push(id));
         }
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
-        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone() }
+        let timer = Timer::new(nodes.len());
+        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone(), timer }
+    }
+
+    /// What is computed, in the order of the graph's nodes, without the inputs; `names` has one entry a node.
+    pub(super) fn operators(&self, names: &[String]) -> Vec<Operator> {
+        let named = self.nodes.iter().zip(names);
+        named.filter_map(|(node, name)| Some(node.step.as_ref()?.operator(name))).collect()
     }
 
     /// Memory for [`Network::run`].
@@ -101,6 +113,18 @@ impl Network {
         }
     }
 
+    /// Takes the time of every layer from now on, read from `clock`.
+    pub(super) fn time_with(&self, clock: fn() -> Duration) {
+        self.timer.start(clock);
+    }
+
+    /// The time that each of [`Network::operators`] took since the last call, of all threads together; nothing
+    /// without [`Network::time_with`].
+    pub(super) fn take_times(&self) -> Vec<Duration> {
+        let computed = self.nodes.iter().map(|node| node.step.is_some());
+        self.timer.take().into_iter().zip(computed).filter_map(|(time, computed)| computed.then_some(time)).collect()
+    }
+
     /// Starts the nodes that waited only for `id`.
     fn wake<'a>(&'a self, scope: &rayon::Scope<'a>, id: Id, maps: &'a Maps<'a>, waits: &'a [AtomicUsize]) {
         for next in &self.nodes[id].wakes {
@@ -124,10 +148,9 @@ impl Network {
         let Layout { shape, halo, .. } = node.layout;
         let rows = &mut out[halo * node.layout.row()..(halo + shape.height) * node.layout.row()];
         let task = step.task_rows * node.layout.row();
-        rows.par_chunks_mut(task)
-            .with_max_len(1)
-            .enumerate()
-            .for_each(|(index, rows)| step.run(self.isa, &inputs, index * step.task_rows, rows));
+        rows.par_chunks_mut(task).with_max_len(1).enumerate().for_each(|(index, rows)| {
+            self.timer.time(id, || step.run(self.isa, &inputs, index * step.task_rows, rows));
+        });
     }
 }
 

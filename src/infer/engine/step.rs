@@ -1,8 +1,9 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
-use super::graph::{Graph, Id, Layer, Term};
+use super::graph::{Graph, Id, Layer, Shape, Term};
 use super::layout::{Layout, winograd};
 use super::taps::{axis_taps, period};
+use crate::infer::Operator;
 use crate::infer::kernels::{AverageRows, Band, Buffer, GatherRow, Isa, Output, Residual, Tap, Tile, padded};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -23,6 +24,8 @@ pub(super) struct Step {
     bias: Buffer,
     residual: bool,
     relu: bool,
+    /// Multiplications by the definition.
+    direct: u64,
 }
 
 #[derive(Debug)]
@@ -102,7 +105,34 @@ impl Step {
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
-        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu })
+        let direct =
+            terms.iter().map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]));
+        let direct = direct.sum();
+        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, direct })
+    }
+
+    /// What it computes and how.
+    pub(super) fn operator(&self, name: &str) -> Operator {
+        let Shape { channels, height, width } = self.layout.shape;
+        let (method, planned) = match &self.work {
+            Work::Winograd { tile, .. } => {
+                let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
+                let tile_size = tile.inputs() * tile.inputs();
+                let planned = tiles * tile_size * self.input_layouts[0].shape.channels * channels;
+                (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
+            }
+            Work::Gather { phases, pool, squares, .. } => {
+                let mut method = if phases.len() > 1 { "sub-pixel" } else { "direct" }.to_owned();
+                if *squares {
+                    method += ", squared and summed";
+                }
+                if *pool {
+                    method += ", pooled";
+                }
+                (method, self.direct)
+            }
+        };
+        Operator { name: name.to_owned(), method, shape: [channels, height, width], direct: self.direct, planned }
     }
 
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.

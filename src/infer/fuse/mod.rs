@@ -5,7 +5,7 @@ mod pattern;
 
 use super::engine::{Graph, Id, Layer, Network, Node, Term};
 use super::kernels::Isa;
-use op::Fused;
+pub(super) use op::Fused;
 use pattern::{Kind, Pattern, is_convolution, layer, map_shape};
 use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::tract_core::internal::*;
@@ -13,10 +13,8 @@ use tract_onnx::tract_core::internal::*;
 /// What became of a model.
 #[derive(Debug, Default)]
 pub(super) struct Fusion {
-    /// Operators of the engine in the model.
-    pub operators: usize,
-    /// Layers in them.
-    pub layers: usize,
+    /// What each of them computes.
+    pub networks: Vec<Fused>,
     /// Convolutions that stay with tract: name and reason.
     pub left: Vec<String>,
 }
@@ -25,9 +23,7 @@ pub(super) struct Fusion {
 pub(super) fn fuse(model: &mut TypedModel, isa: Isa) -> TractResult<Fusion> {
     let mut fusion = Fusion::default();
     while let Some(region) = Region::first(model)? {
-        fusion.operators += 1;
-        fusion.layers += region.layers.len();
-        region.replace(model, isa)?;
+        fusion.networks.push(region.replace(model, isa)?);
         model.compact()?;
     }
     for node in model.eval_order()?.into_iter().map(|id| model.node(id)).filter(|node| is_convolution(node)) {
@@ -77,13 +73,15 @@ impl Region {
         Ok((!region.layers.is_empty()).then_some(region))
     }
 
-    fn replace(self, model: &mut TypedModel, isa: Isa) -> TractResult<()> {
+    fn replace(self, model: &mut TypedModel, isa: Isa) -> TractResult<Fused> {
         let mut graph = Graph::default();
+        let mut names = Vec::new();
         let mut ids: HashMap<OutletId, Id> = HashMap::new();
         for outlet in &self.inputs {
             let shape = map_shape(model, *outlet).map_err(TractError::msg)?;
             ids.insert(*outlet, graph.nodes.len());
             graph.nodes.push(Node { layer: Layer::Input, shape });
+            names.push(model.node(outlet.node).name.clone());
         }
         let order: HashMap<usize, usize> = model.eval_order()?.into_iter().enumerate().map(|(i, id)| (id, i)).collect();
         let mut layers: Vec<(OutletId, Pattern)> = self.layers.into_iter().collect();
@@ -103,19 +101,21 @@ impl Region {
             };
             ids.insert(outlet, graph.nodes.len());
             graph.nodes.push(Node { layer, shape: pattern.shape });
+            names.push(model.node(outlet.node).name.clone());
         }
         let outputs: Vec<OutletId> = self.outputs.into_iter().collect();
         graph.outputs = outputs.iter().filter_map(|outlet| ids.get(outlet).copied()).collect();
         let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
-        let operator = Fused::new(Network::new(isa, &graph), facts.collect::<TractResult<_>>()?);
+        let operator = Fused::new(Network::new(isa, &graph), names, facts.collect::<TractResult<_>>()?);
         let mut patch = TypedModelPatch::new("fused convolutions");
         let taps = patch.taps(model, &self.inputs)?;
         let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();
-        let wires = patch.wire_node(format!("{name}.fused"), operator, &taps)?;
+        let wires = patch.wire_node(format!("{name}.fused"), operator.clone(), &taps)?;
         for (outlet, wire) in outputs.into_iter().zip(wires) {
             patch.shunt_outside(model, outlet, wire)?;
         }
-        patch.apply(model)
+        patch.apply(model)?;
+        Ok(operator)
     }
 }
 

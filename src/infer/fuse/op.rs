@@ -1,21 +1,39 @@
 //! The engine as an operator of tract.
 
+use crate::infer::Operator;
 use crate::infer::engine::{Network, Workspace};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tract_onnx::tract_core::internal::*;
 
 /// Many layers of a model as one operator: maps (1, c, h, w) in, maps out.
 #[derive(Clone, Debug)]
-pub(super) struct Fused {
+pub(in super::super) struct Fused {
     network: Arc<Network>,
+    /// Names of the network's nodes in the model.
+    names: Arc<Vec<String>>,
     outputs: TVec<TypedFact>,
     /// Memory of earlier runs; as many pieces as runs were ever under way at once.
     idle: Arc<Mutex<Vec<Workspace>>>,
 }
 
 impl Fused {
-    pub(super) fn new(network: Network, outputs: TVec<TypedFact>) -> Self {
-        Self { network: Arc::new(network), outputs, idle: Arc::default() }
+    pub(super) fn new(network: Network, names: Vec<String>, outputs: TVec<TypedFact>) -> Self {
+        Self { network: Arc::new(network), names: Arc::new(names), outputs, idle: Arc::default() }
+    }
+
+    pub(in super::super) fn operators(&self) -> Vec<Operator> {
+        self.network.operators(&self.names)
+    }
+
+    /// See [`Network::time_with`].
+    pub(in super::super) fn time_with(&self, clock: fn() -> Duration) {
+        self.network.time_with(clock);
+    }
+
+    /// See [`Network::take_times`].
+    pub(in super::super) fn take_times(&self) -> Vec<Duration> {
+        self.network.take_times()
     }
 }
 

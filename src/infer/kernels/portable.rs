@@ -65,4 +65,7 @@ impl Vector for Portable {
         let [a, b, c, d] = self.0;
         (a + c) + (b + d)
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(_from: *const f32) {}
 }

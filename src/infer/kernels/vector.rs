@@ -27,6 +27,8 @@ pub(super) trait Vector: Copy {
     unsafe fn max(self, other: Self) -> Self;
     /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
+    /// Asks for the cache line at `from`, which need not be valid.
+    unsafe fn prefetch(from: *const f32);
 }
 
 /// Adds a product to a block of R pixels × N vectors of output channels.

@@ -88,6 +88,12 @@ macro_rules! vector {
                 // SAFETY: the caller's.
                 unsafe { $sum(self.0) }
             }
+
+            #[inline(always)]
+            unsafe fn prefetch(from: *const f32) {
+                // SAFETY: a prefetch does not fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+            }
         }
     };
 }

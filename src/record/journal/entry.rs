@@ -36,9 +36,9 @@ pub struct Entry {
     pub recipe: String,
     /// SHA-256 of the model file.
     pub model: String,
-    /// See [`crate::capture::Quality`].
+    /// [`crate::capture::Look::mean`].
     pub brightness: Option<f32>,
-    /// See [`crate::capture::Quality`].
+    /// [`crate::capture::Look::sharpness`].
     pub sharpness: Option<f32>,
     /// Milliseconds from the trigger to the picture.
     pub capture_ms: Option<f64>,
@@ -56,7 +56,7 @@ pub struct Entry {
 
 impl Entry {
     pub(super) fn new(Line { part, kept }: Line) -> Self {
-        let Part { id, time, verdict, score, threshold, context, latency, quality, error, .. } = part;
+        let Part { id, time, verdict, score, threshold, context, latency, look, error, .. } = part;
         let ms = |time: Option<Duration>| time.map(|t| t.as_micros() as f64 / 1e3);
         let finite = |v: f32| v.is_finite().then_some(v);
         Self {
@@ -70,8 +70,8 @@ impl Entry {
             at: score.map(|s| [s.row, s.column]),
             recipe: context.recipe.clone(),
             model: context.model.clone(),
-            brightness: quality.map(|q| q.brightness),
-            sharpness: quality.map(|q| q.sharpness),
+            brightness: look.map(|look| look.mean),
+            sharpness: look.map(|look| look.sharpness),
             capture_ms: ms(latency.capture),
             inspect_ms: ms(latency.inspect),
             total_ms: ms(latency.total),

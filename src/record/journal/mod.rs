@@ -19,7 +19,7 @@ mod pictures;
 mod read;
 mod settings;
 
-use crate::capture::{Frame, Quality};
+use crate::capture::{Frame, Look};
 use crate::decide::Verdict;
 use crate::map::{AnomalyMap, ImageScore};
 pub use entry::{Entry, Kind, Stamp};
@@ -53,7 +53,7 @@ pub struct Part {
     /// How long it took.
     pub latency: Latency,
     /// Light and focus of its picture.
-    pub quality: Option<Quality>,
+    pub look: Option<Look>,
     /// Its picture, where there is one.
     pub frame: Option<Arc<Frame>>,
     /// Its map at the size of the network's input.

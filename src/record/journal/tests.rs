@@ -28,7 +28,7 @@ fn part(id: u32, score: f32) -> Part {
         threshold: THRESHOLD,
         context: Arc::new(Context { recipe: "bottle".into(), model: "ab".repeat(32) }),
         latency: Latency { inspect: Some(Duration::from_micros(12_345)), ..Latency::default() },
-        quality: Some(Quality { brightness: 0.5, sharpness: 0.25, dark: 0.0, bright: 0.0 }),
+        look: Some(Look { mean: 0.5, saturated: 0.0, sharpness: 0.25 }),
         frame: Some(Arc::new(Frame::new(40, 32, Samples::Rgb8(samples)).unwrap())),
         map: Some(Arc::new(AnomalyMap(map))),
         error: None,
@@ -37,7 +37,7 @@ fn part(id: u32, score: f32) -> Part {
 
 fn fault(id: u32) -> Part {
     let error = Some("the camera is gone".into());
-    Part { verdict: Verdict::Fault, score: None, frame: None, map: None, quality: None, error, ..part(id, 0.0) }
+    Part { verdict: Verdict::Fault, score: None, frame: None, map: None, look: None, error, ..part(id, 0.0) }
 }
 
 fn record(settings: Settings, parts: impl IntoIterator<Item = Part>) -> Status {

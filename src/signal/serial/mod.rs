@@ -134,6 +134,14 @@ impl SerialSignal {
     /// # Errors
     /// [`SignalError::Setting`] or [`SignalError::Open`].
     pub fn open(config: SerialConfig) -> Result<Self, SignalError> {
+        Self::open_waking(config, || ())
+    }
+
+    /// Opens the port and calls `wake`, which must not wait, whenever [`Signal::receive`] has something new.
+    ///
+    /// # Errors
+    /// [`SignalError::Setting`] or [`SignalError::Open`].
+    pub fn open_waking(config: SerialConfig, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, SignalError> {
         config.check()?;
         let port = config.open()?;
         let (queue, messages) = sync_channel(config.queue);
@@ -141,7 +149,12 @@ impl SerialSignal {
         let (end, ended) = sync_channel(1);
         let shared = Arc::new(Shared::default());
         shared.connected.store(true, Ordering::SeqCst);
-        let events_out = Events { sender: event_sender, shared: Arc::clone(&shared), device: config.path.clone() };
+        let events_out = Events {
+            sender: event_sender,
+            shared: Arc::clone(&shared),
+            device: config.path.clone(),
+            wake: Arc::new(wake),
+        };
         let writer = Writer { config: config.clone(), messages, events: events_out, shared: Arc::clone(&shared) };
         spawn(move || {
             writer.run(port);

@@ -22,6 +22,7 @@ pub(super) struct Events {
     pub(super) sender: SyncSender<Result<Message, SignalError>>,
     pub(super) shared: Arc<Shared>,
     pub(super) device: String,
+    pub(super) wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Events {
@@ -29,6 +30,7 @@ impl Events {
         if self.sender.try_send(event).is_err() {
             self.shared.events_dropped.fetch_add(1, Ordering::SeqCst);
         }
+        (self.wake)();
     }
 }
 

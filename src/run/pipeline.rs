@@ -1,4 +1,4 @@
-//! The inspection loop: the only place that reads a clock and owns devices and threads.
+//! One frame inspected.
 
 use crate::bundle::{Bundle, BundleError};
 use crate::capture::Frame;
@@ -101,6 +101,14 @@ impl Pipeline {
     /// The threshold in use.
     pub fn threshold(&self) -> f32 {
         self.inspector.threshold()
+    }
+
+    /// The part of `frame` that is inspected and that maps are of.
+    pub fn view(&self, frame: Frame) -> Frame {
+        match self.inspector.view(&frame) {
+            Ok(Some(view)) => view,
+            Ok(None) | Err(_) => frame,
+        }
     }
 
     /// Inspects one frame and takes the time.

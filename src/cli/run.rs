@@ -1,0 +1,214 @@
+//! `mudenet-edge run`.
+
+mod devices;
+mod numbers;
+mod report;
+
+use super::{ACCEPTED, FAILED, print_error};
+use anyhow::{Context, bail};
+use devices::{camera, connect, outputs};
+use mudenet_edge::config::{CameraSource, Config};
+use mudenet_edge::recipe::{Recipe, RecipeFiles};
+use mudenet_edge::run::simulate::{Conveyor, Plant};
+use mudenet_edge::run::{Devices, Line, LineConfig, Watchdog};
+use numbers::PartNumbers;
+use report::{Console, print_report};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::{Path, PathBuf};
+
+const AFTER_HELP: &str = "\
+Ctrl-C or SIGTERM: no more parts are taken, those on the way to the gate go theirs, the lines go to their safe levels; a
+second one ends at once. SIGHUP: box.toml and its recipes are read again and the recipe in use is loaded anew between two
+parts; what else changed in box.toml needs a restart. Under systemd (Type=notify, WatchdogSec=10) the watchdog is fed only
+while the loop is alive and pictures are fresh.
+
+Exit code: 0 when stopped, 2 for an error, or where a simulated part left as good without having been judged good.
+
+Examples:
+  mudenet-edge run --config box.toml --check
+  mudenet-edge run --config box.toml --simulate pictures/ --parts 500 --pitch-ms 80
+  mudenet-edge run --config box.toml";
+
+/// Inspect parts on a line: trigger, picture, verdict, gate
+///
+/// box.toml names camera, lines, timing and recipes; every mistake in it is told by key and rule before anything is
+/// opened. Whatever goes wrong rejects the part it happens to.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// The station: camera, lines, timing, recipes
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the file and its recipes, and open nothing
+    #[arg(long)]
+    check: bool,
+    /// Run the same loop on a folder's pictures and a simulated conveyor
+    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+    simulate: Option<PathBuf>,
+    /// Parts on the simulated conveyor
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "simulate")]
+    parts: u32,
+    /// Mean time between two simulated parts; without it, a fifth more than the smallest that box.toml allows, or 200
+    #[arg(long, value_name = "MS", requires = "simulate", value_parser = clap::value_parser!(u32).range(1..))]
+    pitch_ms: Option<u32>,
+    /// Largest deviation of a simulated part from its place, percent of the pitch
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, requires = "simulate",
+        value_parser = clap::value_parser!(u32).range(0..50))]
+    jitter: u32,
+    /// Seed of the simulated deviations
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
+    seed: u64,
+    /// Print the report at the end as a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Print a line a part on stderr
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let config = Config::load(&args.config)?;
+    for warning in &config.warnings {
+        print_error(&format!("warning: {}: {warning}", args.config.display()));
+    }
+    if args.check {
+        return check(&config);
+    }
+    match &args.simulate {
+        Some(folder) => simulate(args, &config, folder),
+        None => serve(args, &config),
+    }
+}
+
+/// Loads every recipe, as the line would.
+fn check(config: &Config) -> anyhow::Result<u8> {
+    for (number, file) in &config.recipes {
+        let recipe = Recipe::load(file)?;
+        let pipeline = recipe.prepare()?;
+        println!("recipe {number}: {}, threshold {}", recipe.name, pipeline.threshold());
+    }
+    println!(
+        "{}: nothing wrong with {} input and {} output lines",
+        config.path.display(),
+        config.inputs.len(),
+        config.outputs.len()
+    );
+    Ok(ACCEPTED)
+}
+
+fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
+    let mut numbers = PartNumbers::open(config.state.as_deref())?;
+    let line_config = numbered(config.line, numbers.first());
+    let mut line = Line::new(
+        line_config,
+        Devices {
+            camera: camera(&config.camera)?,
+            outputs: outputs(config)?,
+            signal: None,
+            sink: Box::new(Console::new(args.verbose)),
+            recipes: Box::new(RecipeFiles(config.recipes.clone())),
+            watchdog: Box::new(Systemd),
+        },
+    );
+    connect(config, &mut line)?;
+    let (handle, path, old) = (line.handle(), args.config.clone(), config.clone());
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            let goes_on = if signal == SIGHUP { reload(&path, &old, &handle) } else { handle.stop() };
+            if !goes_on {
+                return;
+            }
+        }
+    });
+    tell(&[sd_notify::NotifyState::Ready]);
+    let report = line.run()?;
+    tell(&[sd_notify::NotifyState::Stopping]);
+    numbers.keep(&report.counters);
+    print_report(&report, None, args.json)?;
+    Ok(ACCEPTED)
+}
+
+fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
+    let mut camera_config = config.camera.clone();
+    camera_config.source = CameraSource::Folder(folder.to_owned());
+    let gate = config.line.station.gate;
+    let plant = Plant::default();
+    let line_config = numbered(config.line, 1);
+    let line = Line::new(
+        line_config,
+        Devices {
+            camera: camera(&camera_config)?,
+            outputs: plant.outputs(),
+            signal: None,
+            sink: plant.record(Box::new(Console::new(args.verbose))),
+            recipes: Box::new(RecipeFiles(config.recipes.clone())),
+            watchdog: Box::new(()),
+        },
+    );
+    let conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
+    let stop = line.handle();
+    ctrlc::set_handler(move || {
+        stop.stop();
+    })
+    .context("Ctrl-C cannot be caught")?;
+    print_conveyor(&conveyor);
+    let driver = plant.drive(conveyor, gate, 1, line.handle());
+    let report = line.run()?;
+    if driver.join().is_err() {
+        bail!("the simulated conveyor failed");
+    }
+    let outcome = plant.outcome(gate);
+    if outcome.parts == 0 && !report.stopped_early && report.counters.recipe_changes == 0 {
+        bail!("the box did not become ready: what was printed above says why");
+    }
+    print_report(&report, Some(&outcome), args.json)?;
+    Ok(if outcome.escaped == 0 { ACCEPTED } else { FAILED })
+}
+
+fn print_conveyor(conveyor: &Conveyor) {
+    let pitch = conveyor.pitch as f64 / 1000.0;
+    let percent = conveyor.jitter * 100.0;
+    println!("{} parts, one every {pitch:.0} ms ± {percent:.0} %", conveyor.parts);
+}
+
+fn numbered(mut config: LineConfig, first: u32) -> LineConfig {
+    config.station.first_part = first;
+    config
+}
+
+/// Reads box.toml again; gives `false` once the line has ended.
+fn reload(path: &Path, old: &Config, handle: &mudenet_edge::run::Handle) -> bool {
+    let new = match Config::load(path) {
+        Ok(new) => new,
+        Err(error) => {
+            print_error(&format!("not reloaded: {error}"));
+            return true;
+        }
+    };
+    let broken = new.recipes.values().find_map(|file| Recipe::load(file).err());
+    if let Some(error) = broken {
+        print_error(&format!("not reloaded: {error}"));
+        return true;
+    }
+    let as_before = Config { recipes: old.recipes.clone(), warnings: old.warnings.clone(), ..new.clone() };
+    if as_before != *old {
+        print_error("reloaded recipes only: what else changed in box.toml needs a restart");
+    }
+    handle.replace_recipes(Box::new(RecipeFiles(new.recipes)))
+}
+
+/// systemd's watchdog, where there is one.
+struct Systemd;
+
+impl Watchdog for Systemd {
+    fn alive(&mut self, state: mudenet_board::State) {
+        tell(&[sd_notify::NotifyState::Watchdog, sd_notify::NotifyState::Status(state.name())]);
+    }
+}
+
+/// Tells systemd; without it nobody listens, and nothing here depends on it.
+fn tell(state: &[sd_notify::NotifyState]) {
+    let _ = sd_notify::notify(state);
+}

@@ -1,0 +1,477 @@
+//! [`Raw`] → [`Config`]: every rule that a station must keep.
+
+use super::raw::{self, Mode, Raw, Source};
+use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use crate::run::LineConfig;
+use crate::run::station::{GateSettings, InputLine, QUEUE_CAPACITY, StationConfig};
+use crate::signal::OutputLine;
+use mudenet_board::gate::{Delay, GateConfig, Wiring};
+use mudenet_board::machine::{self, ResultMode, TriggerMode};
+use mudenet_board::{Micros, millis};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest time from trigger to result where no gate sets a shorter one, ms.
+const RESULT_TIMEOUT: u32 = 1000;
+
+/// Broken rules and unusual settings, collected.
+#[derive(Default)]
+struct Findings {
+    broken: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    fn rule(&mut self, keeps: bool, key: &str, rule: impl FnOnce() -> String) {
+        if !keeps {
+            self.broken.push(format!("{key}: {}", rule()));
+        }
+    }
+
+    fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
+        let (least, most) = (*range.start(), *range.end());
+        self.rule(range.contains(&value), key, || format!("must be {least}–{most}, got {value}"));
+    }
+}
+
+pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
+    let mut found = Findings::default();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let profile = raw.station.profile.as_deref().and_then(|name| {
+        Profile::named(name).map_err(|reason| found.broken.push(format!("box.profile: {reason}"))).ok()
+    });
+    let inputs = inputs(&raw.inputs, profile.as_ref(), &mut found);
+    let outputs: BTreeMap<OutputLine, Wire> = raw
+        .outputs
+        .iter()
+        .filter_map(|(line, pin)| Some((*line, wire(&output_key(*line), pin, profile.as_ref(), &mut found)?)))
+        .collect();
+    lines_once(&inputs, &outputs, &mut found);
+    let camera = camera(&raw, folder, &mut found);
+    let gate = raw.gate.as_ref().and_then(|gate| self::gate(gate, &mut found));
+    let timeout = result_timeout(&raw, gate.as_ref());
+    let line = LineConfig {
+        station: StationConfig {
+            machine: handshake(&raw, timeout, &mut found),
+            first_part: 1,
+            gate,
+            consecutive_rejects: Some(raw.alarm.consecutive_rejects).filter(|count| *count > 0),
+            controller_heartbeat: raw
+                .serial
+                .as_ref()
+                .and_then(|serial| serial.controller_heartbeat_ms)
+                .map(|period| millis(period.into())),
+        },
+        recipe: raw.recipes.start,
+        trigger_delay: millis(raw.trigger.delay_ms.into()),
+        capture_timeout: millis(raw.camera.timeout_ms.into()),
+        camera_lost: camera_lost(&raw),
+        stop_within: stop_within(timeout, gate.as_ref()),
+        record_accepted: raw.record.accepted,
+    };
+    trigger_rules(&raw, &inputs, &mut found);
+    gate_rules(&raw, &inputs, &outputs, timeout, &mut found);
+    recipe_lines(&raw, &mut found);
+    let serial = raw.serial.as_ref().and_then(|serial| self::serial(serial, profile.as_ref(), &mut found));
+    let recipes = recipes(&raw, folder, &mut found);
+    if let Some(priority) = raw.station.realtime_priority {
+        found.range("box.realtime_priority", priority.into(), 1..=99);
+    }
+    if !found.broken.is_empty() {
+        return Err(found.broken);
+    }
+    let Some(camera) = camera else { return Err(vec!["camera: cannot be set up".to_owned()]) };
+    Ok(Config {
+        path: path.to_owned(),
+        name: raw.station.name,
+        profile,
+        state: raw.station.state.map(|state| folder.join(state)),
+        realtime_priority: raw.station.realtime_priority,
+        camera,
+        line,
+        inputs,
+        outputs,
+        serial,
+        recipes,
+        record: raw.record.folder.map(|record| folder.join(record)),
+        warnings: found.warnings,
+    })
+}
+
+fn output_key(line: OutputLine) -> String {
+    format!("outputs.{}", kebab(&format!("{line:?}")))
+}
+
+/// `RecipeAck` → `recipe-ack`.
+fn kebab(name: &str) -> String {
+    let mut key = String::new();
+    for (i, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && i > 0 {
+            key.push('-');
+        }
+        key.extend(letter.to_lowercase());
+    }
+    key
+}
+
+fn inputs(raw: &raw::Inputs, profile: Option<&Profile>, found: &mut Findings) -> BTreeMap<InputLine, Wire> {
+    let single = [
+        (InputLine::Trigger, "trigger", &raw.trigger),
+        (InputLine::Ack, "ack", &raw.ack),
+        (InputLine::Reset, "reset", &raw.reset),
+        (InputLine::RecipeStrobe, "recipe-strobe", &raw.recipe_strobe),
+        (InputLine::Encoder, "encoder", &raw.encoder),
+        (InputLine::RejectConfirm, "reject-confirm", &raw.reject_confirm),
+        (InputLine::BinFull, "bin-full", &raw.bin_full),
+    ];
+    let bits = raw.recipe_bits.iter().zip(0u8..).map(|(pin, bit)| (InputLine::RecipeBit(bit), "recipe-bits", pin));
+    let named = single.iter().filter_map(|(line, key, pin)| Some((*line, *key, pin.as_ref()?)));
+    found.rule(raw.recipe_bits.len() <= 16, "inputs.recipe-bits", || {
+        format!("at most 16 lines number a recipe, got {}", raw.recipe_bits.len())
+    });
+    let mut wires = BTreeMap::new();
+    for (line, key, pin) in named.chain(bits) {
+        let key = format!("inputs.{key}");
+        if let Some(mut wire) = wire(&key, pin, profile, found) {
+            let debounce = pin.debounce_us.unwrap_or(if line == InputLine::Encoder { 0 } else { 1000 });
+            found.range(&format!("{key}.debounce_us"), debounce, 0..=5000);
+            wire.debounce = Duration::from_micros(debounce.into());
+            wires.insert(line, wire);
+        }
+    }
+    wires
+}
+
+fn wire(key: &str, pin: &raw::Pin, profile: Option<&Profile>, found: &mut Findings) -> Option<Wire> {
+    let (chip, line) = match (pin.pin, &pin.chip, pin.line, profile) {
+        (Some(number), None, None, Some(profile)) => match profile.pins.get(&number) {
+            Some(pin) => (pin.chip.clone(), pin.line),
+            None => {
+                found.broken.push(format!("{key}.pin: pin {number} of the {} is not a GPIO line", profile.name));
+                return None;
+            }
+        },
+        (None, Some(chip), Some(line), _) => (chip.clone(), line),
+        (Some(_), None, None, None) => {
+            found.broken.push(format!("{key}.pin: a header pin needs box.profile"));
+            return None;
+        }
+        _ => {
+            found.broken.push(format!("{key}: needs either pin, or chip and line"));
+            return None;
+        }
+    };
+    let bias = pin.bias.map(|bias| match bias {
+        raw::Bias::PullUp => Pull::Up,
+        raw::Bias::PullDown => Pull::Down,
+        raw::Bias::Disabled => Pull::Disabled,
+    });
+    Some(Wire { chip, line, active_low: pin.active == raw::Active::Low, bias, debounce: Duration::ZERO })
+}
+
+fn lines_once(inputs: &BTreeMap<InputLine, Wire>, outputs: &BTreeMap<OutputLine, Wire>, found: &mut Findings) {
+    let mut owners: BTreeMap<(&str, u32), String> = BTreeMap::new();
+    let input_key = |line: &InputLine| match line {
+        InputLine::RecipeBit(_) => "inputs.recipe-bits".to_owned(),
+        other => format!("inputs.{}", kebab(&format!("{other:?}"))),
+    };
+    let wires = inputs.iter().map(|(line, wire)| (input_key(line), wire));
+    for (key, wire) in wires.chain(outputs.iter().map(|(line, wire)| (output_key(*line), wire))) {
+        match owners.get(&(wire.chip.as_str(), wire.line)) {
+            Some(owner) => {
+                found.broken.push(format!("{key}: line {} of {} is already {owner}", wire.line, wire.chip));
+            }
+            None => {
+                owners.insert((&wire.chip, wire.line), key);
+            }
+        }
+    }
+}
+
+fn camera(raw: &Raw, folder: &Path, found: &mut Findings) -> Option<CameraConfig> {
+    let camera = &raw.camera;
+    found.range("camera.timeout_ms", camera.timeout_ms, 1..=60_000);
+    let share = |value: Option<f32>| value.is_none_or(|value| (0.0..=1.0).contains(&value));
+    found.rule(share(camera.check.dark), "camera.check.dark", || "must be 0–1".to_owned());
+    found.rule(share(camera.check.bright), "camera.check.bright", || "must be 0–1".to_owned());
+    found.rule(camera.check.sharpness.is_none_or(|s| s >= 0.0), "camera.check.sharpness", || {
+        "must be 0 or more".to_owned()
+    });
+    found.rule(camera.check.frozen != Some(0), "camera.check.frozen", || "must be at least 1".to_owned());
+    let source = match (&camera.device, &camera.folder) {
+        (None, Some(pictures)) => Some(CameraSource::Folder(folder.join(pictures))),
+        (Some(device), None) => match (camera.width, camera.height, camera.format) {
+            (Some(width), Some(height), Some(format)) => Some(CameraSource::Device(DeviceConfig {
+                path: device.clone(),
+                width,
+                height,
+                format: four_cc(format),
+                fps: camera.fps,
+                controls: camera.controls.clone(),
+            })),
+            _ => {
+                found.broken.push("camera.device: needs width, height and format beside it".to_owned());
+                None
+            }
+        },
+        _ => {
+            found.broken.push("camera: needs either device or folder".to_owned());
+            None
+        }
+    };
+    let check = PictureLimits {
+        dark: camera.check.dark,
+        bright: camera.check.bright,
+        sharpness: camera.check.sharpness,
+        frozen: camera.check.frozen,
+    };
+    Some(CameraConfig { source: source?, check })
+}
+
+fn four_cc(format: raw::Format) -> [u8; 4] {
+    *match format {
+        raw::Format::Yuyv => b"YUYV",
+        raw::Format::Mjpeg => b"MJPG",
+        raw::Format::Grey => b"GREY",
+        raw::Format::Rgb3 => b"RGB3",
+        raw::Format::Bggr => b"BA81",
+        raw::Format::Gbrg => b"GBRG",
+        raw::Format::Grbg => b"GRBG",
+        raw::Format::Rggb => b"RGGB",
+    }
+}
+
+/// A second where something triggers; three frame times in free run, where they are known.
+fn camera_lost(raw: &Raw) -> Micros {
+    let free = raw.trigger.source == Source::FreeRun;
+    let frames = raw.camera.fps.filter(|fps| free && *fps > 0).map(|fps| 3 * 1_000_000 / u64::from(fps));
+    raw.camera.lost_ms.map(|lost| millis(lost.into())).or(frames).unwrap_or(millis(1000))
+}
+
+fn result_timeout(raw: &Raw, gate: Option<&GateSettings>) -> Micros {
+    let by_gate = gate.and_then(|settings| match settings.gate.delay {
+        Delay::Time { delay, .. } => Some(delay),
+        Delay::Encoder { .. } => None,
+    });
+    let most = millis(RESULT_TIMEOUT.into());
+    raw.result
+        .timeout_ms
+        .map_or_else(|| by_gate.map_or(most, |delay| delay.min(most)), |timeout| millis(timeout.into()))
+}
+
+/// Long enough for every part on the way; a belt that stands still is not waited for.
+fn stop_within(timeout: Micros, gate: Option<&GateSettings>) -> Micros {
+    let way = gate.map_or(0, |settings| match settings.gate.delay {
+        Delay::Time { delay, .. } => delay.saturating_add(settings.gate.pulse),
+        Delay::Encoder { .. } => millis(5000),
+    });
+    timeout.saturating_add(way).saturating_add(millis(1000))
+}
+
+fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Config {
+    let result = &raw.result;
+    found.range("result.width_ms", result.width_ms, 10..=495);
+    found.range("result.data_to_strobe_ms", result.data_to_strobe_ms, 1..=1000);
+    found.range("result.ack_timeout_ms", result.ack_timeout_ms, 1..=60_000);
+    found.rule(timeout >= millis(1), "result.timeout_ms", || "must be at least 1".to_owned());
+    found.range("trigger.interval_ms", raw.trigger.interval_ms, 0..=10_000);
+    if result.mode == Mode::OneShot && result.width_ms < 20 {
+        found.warnings.push(format!(
+            "result.width_ms: {} ms may be shorter than a controller's scan and its input filter; 20 ms or more is usual",
+            result.width_ms
+        ));
+    }
+    machine::Config {
+        trigger: match raw.trigger.source {
+            Source::Gpio | Source::Serial => TriggerMode::External,
+            Source::Interval => TriggerMode::Interval(millis(raw.trigger.interval_ms.into()).max(1)),
+            Source::FreeRun => TriggerMode::Interval(1),
+        },
+        result: match result.mode {
+            Mode::OneShot => ResultMode::OneShot { width: millis(result.width_ms.into()) },
+            Mode::Latch => ResultMode::Latch,
+            Mode::Ack => ResultMode::Ack,
+        },
+        data_to_strobe: millis(result.data_to_strobe_ms.into()),
+        ack_timeout: millis(result.ack_timeout_ms.into()),
+        inspect_timeout: timeout,
+        ..machine::Config::default()
+    }
+}
+
+fn trigger_rules(raw: &Raw, inputs: &BTreeMap<InputLine, Wire>, found: &mut Findings) {
+    let source = raw.trigger.source;
+    found.rule(source != Source::Gpio || inputs.contains_key(&InputLine::Trigger), "trigger.source", || {
+        "gpio needs inputs.trigger".to_owned()
+    });
+    found.rule(source != Source::Serial || raw.serial.is_some(), "trigger.source", || {
+        "serial needs a [serial] table".to_owned()
+    });
+    let acknowledges = inputs.contains_key(&InputLine::Ack) || raw.serial.is_some();
+    found.rule(raw.result.mode != Mode::Ack || acknowledges, "result.mode", || {
+        "ack needs inputs.ack or a [serial] table".to_owned()
+    });
+    found.range("trigger.delay_ms", raw.trigger.delay_ms, 0..=10_000);
+}
+
+fn gate(raw: &raw::Gate, found: &mut Findings) -> Option<GateSettings> {
+    found.range("gate.pulse_ms", raw.pulse_ms, 10..=495);
+    if raw.pulse_ms < 20 {
+        found.warnings.push(format!("gate.pulse_ms: {} ms may be too short for a relay or a valve", raw.pulse_ms));
+    }
+    let queue = raw.queue.unwrap_or(QUEUE_CAPACITY);
+    found.rule((1..=QUEUE_CAPACITY).contains(&queue), "gate.queue", || {
+        format!("must be 1–{QUEUE_CAPACITY}, got {queue}")
+    });
+    let (delay, way, pitch, keys) = match (raw.delay_ms, raw.pitch_ms, raw.counts, raw.pitch_counts) {
+        (Some(delay), Some(pitch), None, None) => {
+            let time = Delay::Time { delay: millis(delay.into()), pitch: millis(pitch.into()) };
+            (time, delay, pitch, ["gate.delay_ms", "gate.pitch_ms"])
+        }
+        (None, None, Some(counts), Some(pitch)) => {
+            let stopped_after = raw.stopped_after_ms.map(|after| millis(after.into()));
+            (Delay::Encoder { counts, pitch, stopped_after }, counts, pitch, ["gate.counts", "gate.pitch_counts"])
+        }
+        _ => {
+            found.broken.push("gate: needs either delay_ms and pitch_ms, or counts and pitch_counts".to_owned());
+            return None;
+        }
+    };
+    let [way_key, pitch_key] = keys;
+    found.rule(way >= 1, way_key, || "must be at least 1: the gate is behind the camera".to_owned());
+    found.rule(pitch >= 1, pitch_key, || "must be at least 1".to_owned());
+    let needed = u64::from(way).div_ceil(u64::from(pitch.max(1))) + 1;
+    found.rule(queue as u64 >= needed, "gate.queue", || {
+        format!(
+            "must hold the {needed} parts that fit between camera and gate ({way_key} / {pitch_key} + 1), got {queue}"
+        )
+    });
+    if let Delay::Time { .. } = delay {
+        found.rule(raw.pulse_ms < pitch, "gate.pulse_ms", || {
+            format!(
+                "must be shorter than gate.pitch_ms ({pitch}), or a reject takes its neighbour along; got {}",
+                raw.pulse_ms
+            )
+        });
+    }
+    let wiring = match raw.wiring {
+        raw::Wiring::AcceptPulse => Wiring::AcceptPulse,
+        raw::Wiring::RejectPulse => Wiring::RejectPulse,
+    };
+    if wiring == Wiring::RejectPulse {
+        found
+            .warnings
+            .push("gate.wiring: with reject-pulse a dead box lets every part pass; prefer accept-pulse".into());
+    }
+    let gate = GateConfig { delay, pulse: millis(raw.pulse_ms.into()), wiring };
+    // A queue that is too small for the gate itself was told above.
+    (needed <= QUEUE_CAPACITY as u64).then_some(GateSettings {
+        gate,
+        queue,
+        confirm: raw.confirm_ms.map(|confirm| millis(confirm.into())),
+    })
+}
+
+fn gate_rules(
+    raw: &Raw,
+    inputs: &BTreeMap<InputLine, Wire>,
+    outputs: &BTreeMap<OutputLine, Wire>,
+    timeout: Micros,
+    found: &mut Findings,
+) {
+    let Some(gate) = &raw.gate else {
+        found.rule(!outputs.contains_key(&OutputLine::Gate), "outputs.gate", || "needs a [gate] table".to_owned());
+        return;
+    };
+    found.rule(outputs.contains_key(&OutputLine::Gate), "gate", || "needs outputs.gate, the line it drives".to_owned());
+    found.rule(gate.counts.is_none() || inputs.contains_key(&InputLine::Encoder), "gate.counts", || {
+        "needs inputs.encoder".to_owned()
+    });
+    found.rule(gate.confirm_ms.is_none() || inputs.contains_key(&InputLine::RejectConfirm), "gate.confirm_ms", || {
+        "needs inputs.reject-confirm".to_owned()
+    });
+    let Some((delay, pitch)) = gate.delay_ms.zip(gate.pitch_ms) else { return };
+    let before = raw.trigger.delay_ms;
+    found.rule(delay > before, "gate.delay_ms", || {
+        format!("must be more than trigger.delay_ms ({before}): the gate would be before the camera; got {delay}")
+    });
+    found.rule(timeout <= millis(delay.into()), "result.timeout_ms", || {
+        format!("must be at most gate.delay_ms ({delay}): a later result finds its part gone; got {}", timeout / 1000)
+    });
+    if raw.result.mode == Mode::OneShot {
+        let shown = raw.result.width_ms + raw.result.data_to_strobe_ms;
+        found.rule(shown < pitch, "result.width_ms", || {
+            format!(
+                "with result.data_to_strobe_ms ({}) must be less than gate.pitch_ms ({pitch}): the box takes no trigger \
+                 while it shows a result; got {}",
+                raw.result.data_to_strobe_ms, raw.result.width_ms
+            )
+        });
+    }
+}
+
+fn recipe_lines(raw: &Raw, found: &mut Findings) {
+    let (strobe, bits) = (raw.inputs.recipe_strobe.is_some(), raw.inputs.recipe_bits.len());
+    found.rule(strobe == (bits > 0), "inputs.recipe-strobe", || {
+        "inputs.recipe-strobe and inputs.recipe-bits need each other".to_owned()
+    });
+}
+
+fn serial(raw: &raw::Serial, profile: Option<&Profile>, found: &mut Findings) -> Option<SerialLine> {
+    found.rule((300..=4_000_000).contains(&raw.baud), "serial.baud", || {
+        format!("must be 300–4000000, got {}", raw.baud)
+    });
+    found.rule((1..=4096).contains(&raw.queue), "serial.queue", || format!("must be 1–4096, got {}", raw.queue));
+    found.range("serial.write_deadline_ms", raw.write_deadline_ms, 1..=10_000);
+    if let Some(period) = raw.controller_heartbeat_ms {
+        found.range("serial.controller_heartbeat_ms", period, 10..=60_000);
+    }
+    let uart = || profile.and_then(|profile| profile.uart.first().cloned());
+    let Some(port) = raw.port.clone().or_else(uart) else {
+        found.broken.push("serial.port: is missing, and no box.profile names one".to_owned());
+        return None;
+    };
+    if raw.wire == raw::Wire::Text {
+        found
+            .warnings
+            .push("serial.wire: damage on a plain text line can turn NG into OK; prefer checked-text".to_owned());
+    }
+    Some(SerialLine {
+        port,
+        baud: raw.baud,
+        even_parity: match raw.parity {
+            raw::Parity::None => None,
+            raw::Parity::Even => Some(true),
+            raw::Parity::Odd => Some(false),
+        },
+        wire: match raw.wire {
+            raw::Wire::Text => mudenet_board::wire::Wire::Ascii,
+            raw::Wire::CheckedText => mudenet_board::wire::Wire::AsciiChecked,
+            raw::Wire::Binary => mudenet_board::wire::Wire::Binary,
+        },
+        queue: raw.queue,
+        write_deadline: Duration::from_millis(raw.write_deadline_ms.into()),
+    })
+}
+
+fn recipes(raw: &Raw, folder: &Path, found: &mut Findings) -> BTreeMap<u16, std::path::PathBuf> {
+    let mut recipes = BTreeMap::new();
+    let bits = raw.inputs.recipe_bits.len();
+    for (key, file) in &raw.recipes.files {
+        match key.parse::<u16>() {
+            Ok(number) => {
+                found.rule(bits == 0 || bits >= 16 || number >> bits == 0, &format!("recipes.files.{key}"), || {
+                    format!("cannot be told by the {bits} lines of inputs.recipe-bits")
+                });
+                recipes.insert(number, folder.join(file));
+            }
+            Err(_) => found.broken.push(format!("recipes.files.{key}: expected a number, 0–65535")),
+        }
+    }
+    found.rule(recipes.contains_key(&raw.recipes.start), "recipes.start", || {
+        format!("recipe {} is not in [recipes.files]", raw.recipes.start)
+    });
+    recipes
+}

@@ -1,0 +1,204 @@
+//! A band of tiles, batch by batch: transform the inputs, multiply at each position, transform the products.
+
+use super::Band;
+use super::points::Points;
+use crate::infer::kernels::next_panel;
+use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
+use std::mem::MaybeUninit;
+
+/// Transformed inputs of one batch of tiles, values: few enough to stay in a second-level cache, enough for the weights,
+/// which are read once a batch, not to be what the multiplication waits for.
+const BATCH: usize = 60_000;
+
+/// Where a batch of tiles lies in scratch memory: (block of [`BLOCK`] tiles, position, tile, channel), so that the
+/// positions of one tile lie near each other.
+struct Batch {
+    /// Tiles, a multiple of [`BLOCK`].
+    tiles: usize,
+    positions: usize,
+    /// Values of one tile at one position.
+    inputs_pitch: usize,
+    /// Start of the products; 0 where they replace the transformed inputs.
+    outputs_start: usize,
+    outputs_pitch: usize,
+}
+
+impl Batch {
+    fn new(positions: usize, inputs_pitch: usize, channels: usize, one_panel: bool) -> Self {
+        let tiles = (BATCH / (positions * inputs_pitch)).max(1).next_multiple_of(BLOCK);
+        let in_place = one_panel && channels <= inputs_pitch;
+        let (outputs_start, outputs_pitch) =
+            if in_place { (0, inputs_pitch) } else { (positions * tiles * inputs_pitch, channels) };
+        Self { tiles, positions, inputs_pitch, outputs_start, outputs_pitch }
+    }
+
+    fn scratch(&self) -> usize {
+        self.outputs_start + self.positions * self.tiles * self.inputs_pitch.max(self.outputs_pitch)
+    }
+
+    /// Where a tile's transformed inputs at position 0 start; a position follows after `BLOCK · inputs_pitch` values.
+    fn input(&self, tile: usize) -> usize {
+        (tile / BLOCK * self.positions * BLOCK + tile % BLOCK) * self.inputs_pitch
+    }
+
+    /// The same for its products.
+    fn output(&self, tile: usize) -> usize {
+        self.outputs_start + (tile / BLOCK * self.positions * BLOCK + tile % BLOCK) * self.outputs_pitch
+    }
+}
+
+impl Band<'_> {
+    /// # Safety
+    /// As for [`Vector`]; [`Band::run`] has checked the slices.
+    #[inline(always)]
+    pub(super) unsafe fn batches<V: Vector, P: Points<A>, const A: usize, const M: usize>(&mut self) {
+        let channels = self.bias.len();
+        let batch = Batch::new(A * A, self.input_pitch, channels, channels <= V::PANEL * V::LANES);
+        self.scratch.reserve(batch.scratch());
+        let across = self.columns.div_ceil(M);
+        let all = self.rows.div_ceil(M) * across;
+        for first in (0..all).step_by(batch.tiles) {
+            let tiles = (all - first).min(batch.tiles);
+            // SAFETY: the caller's.
+            unsafe {
+                for tile in 0..tiles {
+                    let (row, column) = ((first + tile) / across, (first + tile) % across);
+                    self.transform_input::<V, P, A, M>(&batch, tile, row * M, column * M);
+                }
+                for position in 0..A * A {
+                    self.multiply::<V>(&batch, position, tiles);
+                }
+                for tile in 0..tiles {
+                    let (row, column) = ((first + tile) / across, (first + tile) % across);
+                    self.transform_output::<V, P, A, M>(&batch, tile, row * M, column * M);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transform_input<V: Vector, P: Points<A>, const A: usize, const M: usize>(
+        &mut self,
+        batch: &Batch,
+        tile: usize,
+        row: usize,
+        column: usize,
+    ) {
+        // SAFETY: the caller's; every element of `half` is written before it is read.
+        unsafe {
+            let from = self.input.as_ptr().add(row * self.input_row + column * self.input_pitch);
+            let to = self.scratch.as_mut_ptr().add(batch.input(tile));
+            let zero = V::splat(0.0);
+            let mut half: MaybeUninit<[[V; A]; A]> = MaybeUninit::uninit();
+            let half = half.as_mut_ptr().cast::<[V; A]>();
+            for channel in (0..self.input_pitch).step_by(V::LANES) {
+                for x in 0..A {
+                    let mut line = [zero; A];
+                    for (y, value) in line.iter_mut().enumerate() {
+                        *value = V::load(from.add(y * self.input_row + x * self.input_pitch + channel));
+                    }
+                    for (y, value) in P::input(&line).into_iter().enumerate() {
+                        half.add(y).cast::<V>().add(x).write(value);
+                    }
+                }
+                for y in 0..A {
+                    for (x, value) in P::input(&*half.add(y)).into_iter().enumerate() {
+                        value.store(to.add((y * A + x) * BLOCK * batch.inputs_pitch + channel));
+                        if x < M {
+                            // What the next tile reads and this one does not.
+                            V::prefetch(from.wrapping_add(y * self.input_row + (x + A) * self.input_pitch + channel));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// (tiles, depth) · (depth, channels) at one position.
+    #[inline(always)]
+    unsafe fn multiply<V: Vector>(&mut self, batch: &Batch, position: usize, tiles: usize) {
+        let channels = self.bias.len();
+        // SAFETY: the caller's; `batch.tiles` is a multiple of BLOCK, so that the last block of tiles is within the batch.
+        unsafe {
+            let weights = self.weights.as_ptr().add(position * self.depth * channels);
+            let scratch = self.scratch.as_mut_ptr();
+            for tile in (0..tiles).step_by(BLOCK) {
+                let a = scratch.add(batch.input(tile) + position * BLOCK * batch.inputs_pitch);
+                let c = scratch.add(batch.output(tile) + position * BLOCK * batch.outputs_pitch);
+                let mut channel = 0;
+                while channel < channels {
+                    let vectors = next_panel((channels - channel) / V::LANES, V::PANEL);
+                    let (b, c) = (weights.add(channel * self.depth), c.add(channel));
+                    match vectors {
+                        1 => self.block::<V, 1>(a, b, c, batch.outputs_pitch),
+                        2 => self.block::<V, 2>(a, b, c, batch.outputs_pitch),
+                        _ => self.block::<V, 4>(a, b, c, batch.outputs_pitch),
+                    }
+                    channel += vectors * V::LANES;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn block<V: Vector, const N: usize>(&self, a: *const f32, b: *const f32, c: *mut f32, pitch: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let sums = [[V::splat(0.0); N]; BLOCK];
+            let sums = multiply_add(sums, a, self.input_pitch, self.depth, b);
+            for (r, row) in sums.into_iter().enumerate() {
+                for (n, value) in row.into_iter().enumerate() {
+                    value.store(c.add(r * pitch + n * V::LANES));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transform_output<V: Vector, P: Points<A>, const A: usize, const M: usize>(
+        &mut self,
+        batch: &Batch,
+        tile: usize,
+        row: usize,
+        column: usize,
+    ) {
+        let pitch = self.bias.len();
+        let (rows, columns) = ((self.rows - row).min(M), (self.columns - column).min(M));
+        // SAFETY: the caller's; every element of `half` is written before it is read.
+        unsafe {
+            let from = self.scratch.as_ptr().add(batch.output(tile));
+            let to = self.out.as_mut_ptr().add(row * self.out_row + column * pitch);
+            let residual = self.residual.map(|r| (r.values.as_ptr().add(row * r.step + column * pitch), r.step));
+            let zero = V::splat(0.0);
+            let mut half: MaybeUninit<[[V; A]; M]> = MaybeUninit::uninit();
+            let half = half.as_mut_ptr().cast::<[V; A]>();
+            for channel in (0..pitch).step_by(V::LANES) {
+                for x in 0..A {
+                    let mut line = [zero; A];
+                    for (y, value) in line.iter_mut().enumerate() {
+                        *value = V::load(from.add((y * A + x) * BLOCK * batch.outputs_pitch + channel));
+                    }
+                    for (y, value) in P::output::<V, M>(&line).into_iter().enumerate() {
+                        half.add(y).cast::<V>().add(x).write(value);
+                    }
+                }
+                let bias = V::load(self.bias.as_ptr().add(channel));
+                for y in 0..rows {
+                    for (x, value) in P::output::<V, M>(&*half.add(y)).into_iter().enumerate() {
+                        if x < columns {
+                            let at = x * pitch + channel;
+                            let mut value = value.add(bias);
+                            if let Some((residual, step)) = residual {
+                                value = value.add(V::load(residual.add(y * step + at)));
+                            }
+                            if self.relu {
+                                value = zero.max(value);
+                            }
+                            value.store(to.add(y * self.out_row + at));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

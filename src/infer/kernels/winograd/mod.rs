@@ -1,0 +1,119 @@
+//! Winograd convolutions (Lavin and Gray, arXiv 1509.09308): a tile of inputs, of weights and of outputs each go through a
+//! small linear transform, between which a convolution is one multiplication a position.
+
+mod batch;
+mod points;
+mod weights;
+
+use super::vector::Vector;
+use super::{Buffer, Isa, Kernel, Residual};
+use points::{Eight, Six};
+
+/// A convolution that has a transform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Tile {
+    /// 4 × 4 outputs of a 3 × 3 kernel: points 0, ±1, ±2, ∞.
+    F4x3,
+    /// 4 × 4 outputs of a 5 × 5 kernel: points 0, ±1, ±2, ±½, ∞.
+    F4x5,
+}
+
+impl Tile {
+    /// The transform for a `kernel` × `kernel` convolution of stride 1.
+    pub(in super::super) fn for_kernel(kernel: usize) -> Option<Self> {
+        match kernel {
+            3 => Some(Self::F4x3),
+            5 => Some(Self::F4x5),
+            _ => None,
+        }
+    }
+
+    /// Outputs along one side.
+    pub(in super::super) fn outputs(self) -> usize {
+        4
+    }
+
+    /// Inputs along one side.
+    pub(in super::super) fn inputs(self) -> usize {
+        self.kernel() + self.outputs() - 1
+    }
+
+    /// Rows and columns of the kernel.
+    pub(in super::super) fn kernel(self) -> usize {
+        match self {
+            Self::F4x3 => 3,
+            Self::F4x5 => 5,
+        }
+    }
+}
+
+/// Rows of a convolution's outputs.
+pub(in super::super) struct Band<'a> {
+    pub tile: Tile,
+    /// Starts at the first output's upper left input; padding is stored.
+    pub input: &'a [f32],
+    /// Values from one input row to the next.
+    pub input_row: usize,
+    /// Values an input pixel, a multiple of [`super::LANES`].
+    pub input_pitch: usize,
+    /// Channels of the input, at most its pitch.
+    pub depth: usize,
+    /// From [`Tile::weights`].
+    pub weights: &'a [f32],
+    /// One value a channel of the output; their number is the output's pitch.
+    pub bias: &'a [f32],
+    /// Rows of outputs.
+    pub rows: usize,
+    /// Columns of outputs.
+    pub columns: usize,
+    /// Starts at the first output.
+    pub out: &'a mut [f32],
+    /// Values from one output row to the next.
+    pub out_row: usize,
+    /// Added before the activation; `step` is from one row to the next, the pitch is the output's.
+    pub residual: Option<Residual<'a>>,
+    /// Replace negative values by 0.
+    pub relu: bool,
+    /// Memory for the transformed tiles.
+    pub scratch: &'a mut Buffer,
+}
+
+impl Band<'_> {
+    /// Computes the rows.
+    ///
+    /// # Panics
+    /// Where input, weights, residual or output do not fit their slices: a mistake in the plan.
+    pub(in super::super) fn run(self, isa: Isa) {
+        let (rows, columns, channels) = (self.rows, self.columns, self.bias.len());
+        let (side, step) = (self.tile.inputs(), self.tile.outputs());
+        if rows == 0 || columns == 0 || channels == 0 {
+            return;
+        }
+        assert_eq!((self.input_pitch % super::LANES, channels % super::LANES), (0, 0), "channels in whole vectors");
+        assert!(self.depth <= self.input_pitch, "channels in their pixel");
+        let last = |outputs: usize| outputs.next_multiple_of(step) - step + side - 1;
+        let end = last(rows) * self.input_row + (last(columns) + 1) * self.input_pitch;
+        assert!(end <= self.input.len(), "tiles in their map");
+        assert_eq!(self.weights.len(), side * side * self.depth * channels, "weights of all positions");
+        assert!((rows - 1) * self.out_row + columns * channels <= self.out.len(), "outputs in their slice");
+        if let Some(residual) = &self.residual {
+            let end = (rows - 1) * residual.step + columns * channels;
+            assert!(end <= residual.values.len(), "residual in its slice");
+        }
+        // SAFETY: the assertions bound every access to the maps; `Batch::new` sizes the scratch memory.
+        unsafe { isa.run(self) }
+    }
+}
+
+impl Kernel for Band<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(mut self) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.tile {
+                Tile::F4x3 => self.batches::<V, Six, 6, 4>(),
+                Tile::F4x5 => self.batches::<V, Eight, 8, 4>(),
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The transforms of inputs and outputs along one side of a tile.
+
+use crate::infer::kernels::vector::Vector;
+
+/// A set of A points.
+pub(super) trait Points<const A: usize> {
+    /// Bᵀ·d.
+    ///
+    /// # Safety
+    /// As for [`Vector`].
+    unsafe fn input<V: Vector>(d: &[V; A]) -> [V; A];
+
+    /// Aᵀ·t, M outputs.
+    ///
+    /// # Safety
+    /// As for [`Vector`].
+    unsafe fn output<V: Vector, const M: usize>(t: &[V; A]) -> [V; M];
+}
+
+/// 0, ±1, ±2, ∞.
+pub(super) struct Six;
+
+impl Points<6> for Six {
+    #[inline(always)]
+    unsafe fn input<V: Vector>(d: &[V; 6]) -> [V; 6] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (two, four, five) = (V::splat(2.0), V::splat(-4.0), V::splat(-5.0));
+            let zero = d[2].mul_add(five, d[0].mul_add(V::splat(4.0), d[4]));
+            let infinity = d[3].mul_add(five, d[1].mul_add(V::splat(4.0), d[5]));
+            let (even, odd) = (d[2].mul_add(four, d[4]), d[1].mul_add(four, d[3]));
+            let (far_even, far_odd) = (d[4].sub(d[2]), d[3].sub(d[1]));
+            [
+                zero,
+                even.add(odd),
+                even.sub(odd),
+                far_odd.mul_add(two, far_even),
+                far_odd.mul_add(V::splat(-2.0), far_even),
+                infinity,
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector, const M: usize>(t: &[V; 6]) -> [V; M] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (even, odd) = (t[1].add(t[2]), t[1].sub(t[2]));
+            let (far_even, far_odd) = (t[3].add(t[4]), t[3].sub(t[4]));
+            let mut y = [t[0].add(even).add(far_even); M];
+            for (j, value) in y.iter_mut().enumerate().skip(1) {
+                let (near, far) = if j % 2 == 0 { (even, far_even) } else { (odd, far_odd) };
+                *value = far.mul_add(power(j), near);
+            }
+            y[M - 1] = y[M - 1].add(t[5]);
+            y
+        }
+    }
+}
+
+/// 0, ±1, ±2, ±½, ∞.
+pub(super) struct Eight;
+
+impl Points<8> for Eight {
+    #[inline(always)]
+    unsafe fn input<V: Vector>(d: &[V; 8]) -> [V; 8] {
+        // SAFETY: the caller's.
+        unsafe {
+            let zero = d[4].sub(d[2]).mul_add(V::splat(5.25), d[0].sub(d[6]));
+            let infinity = d[3].sub(d[5]).mul_add(V::splat(5.25), d[7].sub(d[1]));
+            let even = d[4].mul_add(V::splat(-4.25), d[2].add(d[6]));
+            let odd = d[3].mul_add(V::splat(-4.25), d[1].add(d[5]));
+            let far_even = d[4].mul_add(V::splat(-1.25), d[2].mul_add(V::splat(0.25), d[6]));
+            let far_odd = d[3].mul_add(V::splat(-2.5), d[1].mul_add(V::splat(0.5), d[5].add(d[5])));
+            let near_even = d[4].mul_add(V::splat(-5.0), d[2].mul_add(V::splat(4.0), d[6]));
+            let near_odd = d[3].mul_add(V::splat(-2.5), d[5].mul_add(V::splat(0.5), d[1].add(d[1])));
+            [
+                zero,
+                even.add(odd),
+                even.sub(odd),
+                far_even.add(far_odd),
+                far_even.sub(far_odd),
+                near_even.add(near_odd),
+                near_even.sub(near_odd),
+                infinity,
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector, const M: usize>(t: &[V; 8]) -> [V; M] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (even, odd) = (t[1].add(t[2]), t[1].sub(t[2]));
+            let (far_even, far_odd) = (t[3].add(t[4]), t[3].sub(t[4]));
+            let (near_even, near_odd) = (t[5].add(t[6]), t[5].sub(t[6]));
+            let mut y = [t[0].add(even).add(far_even.add(near_even)); M];
+            for (j, value) in y.iter_mut().enumerate().skip(1) {
+                let (one, two, half) = if j % 2 == 0 { (even, far_even, near_even) } else { (odd, far_odd, near_odd) };
+                *value = two.mul_add(power(j), half.mul_add(V::splat(1.0 / (1u32 << j) as f32), one));
+            }
+            y[M - 1] = y[M - 1].add(t[7]);
+            y
+        }
+    }
+}
+
+/// 2ʲ.
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+unsafe fn power<V: Vector>(j: usize) -> V {
+    // SAFETY: the caller's.
+    unsafe { V::splat((1u32 << j) as f32) }
+}

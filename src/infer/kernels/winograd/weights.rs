@@ -1,0 +1,57 @@
+//! The weights' side of a Winograd convolution.
+
+use super::Tile;
+use crate::infer::kernels::{Buffer, Isa, padded};
+
+impl Tile {
+    /// G·w·Gᵀ of weights in (output, input, row, column) order, for each position packed with [`Isa::pack`].
+    pub(in crate::infer) fn weights(self, isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Buffer {
+        let (kernel, side) = (self.kernel(), self.inputs());
+        let (pitch, g) = (padded(outputs), self.weight_transform());
+        let mut positions = vec![vec![0f32; inputs * pitch]; side * side];
+        let mut half = vec![0f64; side * kernel];
+        for (index, taps) in weights.chunks_exact(kernel * kernel).enumerate() {
+            let (output, input) = (index / inputs, index % inputs);
+            for i in 0..side {
+                for x in 0..kernel {
+                    half[i * kernel + x] = (0..kernel).map(|y| g[i][y] * f64::from(taps[y * kernel + x])).sum();
+                }
+            }
+            for i in 0..side {
+                for j in 0..side {
+                    let value: f64 = (0..kernel).map(|x| half[i * kernel + x] * g[j][x]).sum();
+                    positions[i * side + j][input * pitch + output] = value as f32;
+                }
+            }
+        }
+        let mut all = Buffer::zeroed(side * side * inputs * pitch);
+        for (position, packed) in positions.iter().zip(all.chunks_exact_mut((inputs * pitch).max(1))) {
+            packed.copy_from_slice(&isa.pack(position, pitch));
+        }
+        all
+    }
+
+    /// G: row i evaluates a kernel at point i, scaled so that the other two transforms have few factors.
+    fn weight_transform(self) -> Vec<Vec<f64>> {
+        let points: &[(f64, f64)] = match self {
+            Self::F4x3 => {
+                &[(0.0, 1.0 / 4.0), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)]
+            }
+            Self::F4x5 => &[
+                (0.0, 1.0),
+                (1.0, -2.0 / 9.0),
+                (-1.0, -2.0 / 9.0),
+                (2.0, 1.0 / 90.0),
+                (-2.0, 1.0 / 90.0),
+                (0.5, 32.0 / 45.0),
+                (-0.5, 32.0 / 45.0),
+            ],
+        };
+        let power = |(point, scale): &(f64, f64)| (0..self.kernel()).map(|j| scale * point.powi(j as i32)).collect();
+        let mut rows: Vec<Vec<f64>> = points.iter().map(power).collect();
+        let mut infinity = vec![0.0; self.kernel()];
+        infinity[self.kernel() - 1] = 1.0;
+        rows.push(infinity);
+        rows
+    }
+}

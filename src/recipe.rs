@@ -1,0 +1,163 @@
+//! `RECIPE.toml`: a product. Its bundle, the region of the picture that shows it, what of it to ignore, its threshold.
+
+use crate::bundle::Bundle;
+use crate::capture::{CaptureError, Frame, Region, Samples, decode};
+use crate::config::parse_toml;
+use crate::inspector::Inspector;
+use crate::map::Mask;
+use crate::run::{Pipeline, Prepared, Recipes};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    model: PathBuf,
+    sha256: Option<String>,
+    region: Option<[usize; 4]>,
+    ignore: Option<PathBuf>,
+    threshold: Option<f32>,
+}
+
+/// A product.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// What people call the product.
+    pub name: String,
+    /// The bundle.
+    pub model: PathBuf,
+    /// What the bundle's SHA-256 must be.
+    pub sha256: Option<String>,
+    /// The part of the picture that is inspected; all of it without.
+    pub region: Option<Region>,
+    /// A picture whose bright pixels (128 and more) are not inspected; it covers the region.
+    pub ignore: Option<PathBuf>,
+    /// Replaces the bundle's threshold.
+    pub threshold: Option<f32>,
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not TOML of the expected form.
+    #[error("{}: line {line}: {reason}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Line of the file, from 1.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A value that breaks a rule.
+    #[error("{}: {key}: {reason}", path.display())]
+    Rule {
+        /// The file.
+        path: PathBuf,
+        /// Its key.
+        key: &'static str,
+        /// What is expected, and what was found.
+        reason: String,
+    },
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] crate::run::LoadError),
+    /// The picture to ignore cannot be read.
+    #[error(transparent)]
+    Ignore(#[from] CaptureError),
+}
+
+impl Recipe {
+    /// Reads a recipe; paths in it are below its folder.
+    ///
+    /// # Errors
+    /// [`RecipeError::Read`], [`RecipeError::Form`] or [`RecipeError::Rule`].
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        let raw: Raw =
+            parse_toml(&text).map_err(|(line, reason)| RecipeError::Form { path: path.to_owned(), line, reason })?;
+        let rule = |key, reason| RecipeError::Rule { path: path.to_owned(), key, reason };
+        if raw.threshold.is_some_and(|threshold| !threshold.is_finite()) {
+            return Err(rule("threshold", "must be a finite number".to_owned()));
+        }
+        let region = raw.region.map(|[left, top, width, height]| {
+            Region::new(left, top, width, height).map_err(|error| rule("region", error.to_string()))
+        });
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(Self {
+            path: path.to_owned(),
+            name: raw.name,
+            model: folder.join(raw.model),
+            sha256: raw.sha256,
+            region: region.transpose()?,
+            ignore: raw.ignore.map(|file| folder.join(file)),
+            threshold: raw.threshold,
+        })
+    }
+
+    /// Makes the recipe ready to inspect and tries it on a grey picture.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn prepare(&self) -> Result<Pipeline, RecipeError> {
+        let rule = |key, reason| RecipeError::Rule { path: self.path.clone(), key, reason };
+        let load = |source| RecipeError::Model(crate::run::LoadError::Bundle(source));
+        let bundle = Bundle::load(&self.model).map_err(load)?;
+        if let Some(expected) = self.sha256.as_ref().filter(|hash| !hash.eq_ignore_ascii_case(bundle.sha256())) {
+            let got = bundle.sha256();
+            return Err(rule("sha256", format!("{} is {got}, expected {expected}", self.model.display())));
+        }
+        let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
+        let mut inspector = Inspector::new(&bundle).map_err(|source| {
+            RecipeError::Model(crate::run::LoadError::Prepare { path: self.model.clone(), source })
+        })?;
+        if let Some(threshold) = self.threshold {
+            inspector = inspector.with_threshold(threshold);
+        }
+        if let Some(file) = &self.ignore {
+            let picture = decode(file)?;
+            let mask = Mask::from_picture(&picture, height, width);
+            if mask.covers_everything() {
+                return Err(rule("ignore", format!("{} ignores the whole picture", file.display())));
+            }
+            inspector = inspector.with_mask(mask);
+        }
+        if let Some(region) = self.region {
+            inspector = inspector.with_region(region);
+        }
+        let mut pipeline = Pipeline::new(inspector);
+        let (rows, columns) = self.region.map_or((height, width), |region| (region.bottom(), region.right()));
+        let grey =
+            Frame::new(columns.max(16), rows.max(16), Samples::Rgb8(vec![128; 3 * columns.max(16) * rows.max(16)]))?;
+        match pipeline.inspect(&grey).result {
+            Ok(_) => Ok(pipeline),
+            Err(fault) => Err(rule("model", format!("{} fails on a grey picture: {fault}", self.model.display()))),
+        }
+    }
+}
+
+/// Recipes in files, by their numbers.
+#[derive(Clone, Debug)]
+pub struct RecipeFiles(pub BTreeMap<u16, PathBuf>);
+
+impl Recipes for RecipeFiles {
+    fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        let file = self.0.get(&number).ok_or_else(|| format!("recipe {number} is not in [recipes.files]"))?;
+        let recipe = Recipe::load(file).map_err(|error| error.to_string())?;
+        let pipeline = recipe.prepare().map_err(|error| error.to_string())?;
+        Ok(Prepared { number, name: recipe.name, pipeline })
+    }
+}

@@ -1,0 +1,88 @@
+use super::loader::{Prepared, Recipes};
+use super::worker::Inspected;
+use crate::run::station::InputLine;
+use mudenet_board::{ErrorCode, Micros};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+/// Inputs that wait for the loop; who has more waits for room.
+const CAPACITY: usize = 1024;
+
+/// What threads tell the loop.
+pub(super) enum Said {
+    Line { line: InputLine, level: bool, at: Micros, seqno: Option<u32> },
+    Encoder { counts: i32, at: Micros },
+    Inspected(Inspected),
+    Camera(Result<(), String>),
+    Recipe { number: u16, result: Result<Box<Prepared>, String> },
+    Replace(Box<dyn Recipes>),
+    Fault { code: ErrorCode, reason: String },
+    Wake,
+    Stop,
+}
+
+pub(super) struct Inbox {
+    sender: SyncSender<Said>,
+    receiver: Receiver<Said>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = sync_channel(CAPACITY);
+        Self { sender, receiver }
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        Handle(self.sender.clone())
+    }
+
+    pub(super) fn wait(&self, longest: Duration) -> Option<Said> {
+        self.receiver.recv_timeout(longest).ok()
+    }
+
+    pub(super) fn next(&self) -> Option<Said> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// Tells a running line what happens. Every call but [`Handle::wake`] waits while the line has 1024 inputs to go through,
+/// and gives `false` once the line has ended.
+#[derive(Clone)]
+pub struct Handle(SyncSender<Said>);
+
+impl Handle {
+    /// An input line took `level` at `at` on [`now`](crate::run::now)'s clock; `seqno` is the kernel's count of its edges.
+    pub fn line(&self, line: InputLine, level: bool, at: Micros, seqno: Option<u32>) -> bool {
+        self.say(Said::Line { line, level, at, seqno })
+    }
+
+    /// The belt moved.
+    pub fn encoder(&self, counts: i32, at: Micros) -> bool {
+        self.say(Said::Encoder { counts, at })
+    }
+
+    /// Something that the line depends on failed: everything is rejected until a reset.
+    pub fn fault(&self, code: ErrorCode, reason: String) -> bool {
+        self.say(Said::Fault { code, reason })
+    }
+
+    /// Other recipes from now on; the one in use is loaded anew.
+    pub fn replace_recipes(&self, recipes: Box<dyn Recipes>) -> bool {
+        self.say(Said::Replace(recipes))
+    }
+
+    /// The controller's line has something to say. Returns at once.
+    pub fn wake(&self) {
+        // A line that is behind will look by itself.
+        let _: Result<(), TrySendError<Said>> = self.0.try_send(Said::Wake);
+    }
+
+    /// Take no more parts, let those on the way go theirs, and end; said twice, end at once.
+    pub fn stop(&self) -> bool {
+        self.say(Said::Stop)
+    }
+
+    pub(super) fn say(&self, said: Said) -> bool {
+        self.0.send(said).is_ok()
+    }
+}

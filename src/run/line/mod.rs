@@ -1,0 +1,421 @@
+//! The loop: inputs from all threads in, one station, outputs and jobs out.
+
+mod inbox;
+mod loader;
+mod record;
+mod worker;
+
+pub use inbox::Handle;
+pub use loader::{Prepared, Recipes};
+pub use record::{Finished, Record, RecordSink};
+
+use super::station::{Action, Counters, Station, StationConfig, StationError, StationInput};
+use super::{Latency, clock};
+use crate::capture::Camera;
+use crate::guard::guarded;
+use crate::signal::{Levels, Message, OutputLine, Outputs, Signal, SignalError};
+use inbox::{Inbox, Said};
+use loader::Loader;
+use mudenet_board::wire::PartResult;
+use mudenet_board::{ErrorCode, Micros, State, millis};
+use record::Recorder;
+use std::time::Duration;
+use worker::{Inspected, Worker};
+
+/// Longest sleep of the loop.
+const LONGEST_SLEEP: Micros = millis(100);
+/// Messages of the controller taken before outputs and time get their turn.
+const AT_ONCE: usize = 32;
+
+/// Settings of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LineConfig {
+    /// Handshake, gate, watches.
+    pub station: StationConfig,
+    /// Recipe to start with.
+    pub recipe: u16,
+    /// From the trigger to the picture.
+    pub trigger_delay: Micros,
+    /// Longest wait for a picture.
+    pub capture_timeout: Micros,
+    /// Age of the newest frame after which the camera counts as lost.
+    pub camera_lost: Micros,
+    /// Longest wait for the parts on the way when the line is stopped.
+    pub stop_within: Micros,
+    /// Hand the pictures of accepted parts to the record too.
+    pub record_accepted: bool,
+}
+
+/// Everything that a line is connected to.
+pub struct Devices {
+    /// Where pictures come from.
+    pub camera: Box<dyn Camera>,
+    /// The output lines.
+    pub outputs: Box<dyn Outputs>,
+    /// The controller's serial line.
+    pub signal: Option<Box<dyn Signal>>,
+    /// Where finished parts go; it has a thread of its own.
+    pub sink: Box<dyn RecordSink>,
+    /// Where recipes come from; it has a thread of its own.
+    pub recipes: Box<dyn Recipes>,
+    /// Who is told that the loop is alive.
+    pub watchdog: Box<dyn Watchdog>,
+}
+
+/// Someone who restarts the program when it does not hear of it.
+pub trait Watchdog: Send {
+    /// The loop is alive and pictures are fresh, or it waits for a reset; called once a heartbeat.
+    fn alive(&mut self, state: State);
+}
+
+/// Nobody watches.
+impl Watchdog for () {
+    fn alive(&mut self, _state: State) {}
+}
+
+/// What a line did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Parts and errors.
+    pub counters: Counters,
+    /// From the trigger to the result on lines and serial queue, less the time of camera and inspection, µs.
+    pub overhead: Latency,
+    /// From a pulse's due time to the level on the line, µs.
+    pub pulse: Latency,
+    /// Records dropped because the record did not take them in time.
+    pub records_dropped: u64,
+    /// Messages that did not reach the controller.
+    pub unsent: u64,
+    /// Whether parts were still on the way when the line stopped.
+    pub stopped_early: bool,
+}
+
+/// A line that is set up and not running yet.
+pub struct Line {
+    config: LineConfig,
+    devices: Devices,
+    inbox: Inbox,
+}
+
+impl Line {
+    /// A line with its devices.
+    pub fn new(config: LineConfig, devices: Devices) -> Self {
+        Self { config, devices, inbox: Inbox::new() }
+    }
+
+    /// A way to tell the line what happens; devices with threads of their own each take one.
+    pub fn handle(&self) -> Handle {
+        self.inbox.handle()
+    }
+
+    /// Connects the controller's line, which may need a [`Line::handle`] to say that something arrived.
+    pub fn connect(&mut self, signal: Box<dyn Signal>) {
+        self.devices.signal = Some(signal);
+    }
+
+    /// Inspects until [`Handle::stop`]. However it ends, the output lines are left at their safe levels.
+    ///
+    /// # Errors
+    /// [`StationError`] for settings that cannot work.
+    pub fn run(self) -> Result<Report, StationError> {
+        let Self { config, devices, inbox } = self;
+        let wiring = config.station.gate.map(|settings| settings.gate.wiring);
+        let Devices { camera, mut outputs, signal, sink, recipes, watchdog } = devices;
+        let levels = Levels::safe(wiring);
+        let now = clock::now();
+        let station = Station::new(config.station, now)?;
+        let mut run = Loop {
+            worker: Worker::start(camera, config, inbox.handle()),
+            loader: Loader::start(recipes, inbox.handle()),
+            recorder: Recorder::start(sink),
+            config,
+            station,
+            signal,
+            watchdog,
+            inbox,
+            levels: None,
+            lines_failed: false,
+            loaded: None,
+            part: None,
+            inspected: None,
+            camera: false,
+            last_fresh: now,
+            overhead: Latency::default(),
+            pulse: Latency::default(),
+            unsent: 0,
+            stopping: None,
+        };
+        let ended = guarded(|| run.serve(&mut *outputs));
+        // Whatever happened, nothing is accepted from here on.
+        let _ = outputs.set(levels);
+        Ok(run.finish(ended.is_err()))
+    }
+}
+
+struct Loop {
+    config: LineConfig,
+    station: Station,
+    signal: Option<Box<dyn Signal>>,
+    watchdog: Box<dyn Watchdog>,
+    inbox: Inbox,
+    worker: Worker,
+    loader: Loader,
+    recorder: Recorder,
+    levels: Option<Levels>,
+    lines_failed: bool,
+    loaded: Option<Box<Prepared>>,
+    /// The part that was given to the inspection and is not back.
+    part: Option<Part>,
+    /// What came back and has not been published.
+    inspected: Option<Inspected>,
+    camera: bool,
+    last_fresh: Micros,
+    overhead: Latency,
+    pulse: Latency,
+    unsent: u64,
+    stopping: Option<Micros>,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    number: u32,
+    triggered: Micros,
+}
+
+impl Loop {
+    fn serve(&mut self, outputs: &mut dyn Outputs) {
+        self.feed(StationInput::Start, clock::now(), outputs);
+        self.feed(StationInput::ChangeRecipe(self.config.recipe), clock::now(), outputs);
+        while !self.done() {
+            let wait = self.next_deadline().saturating_sub(clock::now());
+            let mut said = self.inbox.wait(Duration::from_micros(wait));
+            let mut taken = 0;
+            while let Some(event) = said {
+                self.take(event, outputs);
+                taken += 1;
+                said = if taken < AT_ONCE { self.inbox.next() } else { None };
+            }
+            self.hear(outputs);
+            let now = clock::now();
+            if self.camera && self.part.is_none() && now >= self.last_fresh.saturating_add(self.config.camera_lost) {
+                self.lose_camera("no sign of life from the camera", now, outputs);
+            }
+            self.feed(StationInput::Tick, now, outputs);
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.stopping
+            .is_some_and(|since| self.station.idle() || clock::now() >= since.saturating_add(self.config.stop_within))
+    }
+
+    fn next_deadline(&self) -> Micros {
+        let fresh =
+            (self.camera && self.part.is_none()).then(|| self.last_fresh.saturating_add(self.config.camera_lost));
+        let longest = clock::now().saturating_add(LONGEST_SLEEP);
+        [self.station.deadline(), fresh, Some(longest)].into_iter().flatten().min().unwrap_or(longest)
+    }
+
+    fn take(&mut self, said: Said, outputs: &mut dyn Outputs) {
+        match said {
+            Said::Line { line, level, at, seqno } => {
+                self.feed(StationInput::Line { line, level, seqno }, at, outputs);
+            }
+            Said::Encoder { counts, at } => self.feed(StationInput::Encoder(counts), at, outputs),
+            Said::Inspected(inspected) => self.inspected(inspected, outputs),
+            Said::Camera(Ok(())) => self.fresh(outputs),
+            Said::Camera(Err(reason)) => self.lose_camera(&reason, clock::now(), outputs),
+            Said::Recipe { number, result } => self.recipe(number, result, outputs),
+            Said::Replace(recipes) => {
+                self.loader.replace(recipes);
+                let number = self.station.recipe().unwrap_or(self.config.recipe);
+                self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs);
+            }
+            Said::Fault { code, reason } => {
+                self.recorder.notice(reason);
+                self.feed(StationInput::Fail(code), clock::now(), outputs);
+            }
+            Said::Stop => {
+                let now = clock::now();
+                if self.stopping.is_some() {
+                    // The second time: at once.
+                    self.stopping = Some(0);
+                } else {
+                    self.stopping = Some(now);
+                    self.feed(StationInput::Halt, now, outputs);
+                }
+            }
+            Said::Wake => {}
+        }
+    }
+
+    /// Takes what the controller said and what failed on the way to it.
+    fn hear(&mut self, outputs: &mut dyn Outputs) {
+        for _ in 0..AT_ONCE {
+            match self.signal.as_mut().and_then(|signal| signal.receive()) {
+                None => return,
+                Some(Ok(message)) => self.feed(StationInput::Command(message), clock::now(), outputs),
+                Some(Err(error)) => {
+                    self.note(&error);
+                    self.feed(StationInput::Report(ErrorCode::LineFault), clock::now(), outputs);
+                }
+            }
+        }
+    }
+
+    /// Hands `input` to the station, does what it says, and sets the lines.
+    fn feed(&mut self, input: StationInput, now: Micros, outputs: &mut dyn Outputs) {
+        let Self { station, signal, watchdog, worker, loader, recorder, config, .. } = self;
+        let (part, loaded, unsent, camera) = (&mut self.part, &mut self.loaded, &mut self.unsent, self.camera);
+        let mut judged = None;
+        let mut worker_full = false;
+        let due = station.gate_deadline();
+        station.handle(input, now, &mut |action| match action {
+            Action::Inspect { part: number } => {
+                *part = Some(Part { number, triggered: now });
+                let until = now.saturating_add(config.station.machine.inspect_timeout);
+                worker_full |= worker.inspect(number, now, until).is_err();
+            }
+            Action::LoadRecipe { number } => loader.load(number),
+            Action::UseRecipe { .. } => {
+                if let Some(prepared) = loaded.take() {
+                    worker_full |= worker.use_recipe(prepared).is_err();
+                }
+            }
+            Action::Send(message) => send(signal, &message, unsent, recorder),
+            Action::Judged(result) => judged = Some(result),
+            Action::Uninspected { part, reason } => recorder.put(Record::Uninspected { part, reason, at: now }),
+            Action::Settled { part, outcome } => {
+                recorder.put(Record::Settled { part, outcome, at: now });
+            }
+            Action::Error(code) => recorder.put(Record::Error { code, at: now }),
+            Action::Alive(state) => {
+                // Without a picture there is nothing to live for, unless a person is waited for.
+                if camera || matches!(state, State::Error | State::Halted) {
+                    watchdog.alive(state);
+                }
+            }
+        });
+        self.show(outputs, now, due);
+        if let Some(result) = judged {
+            let at = clock::now();
+            let finished = self.inspected.take().filter(|inspected| inspected.part() == result.part());
+            self.publish(result, finished, now, at);
+        }
+        if worker_full {
+            self.recorder.notice("the inspection takes no more jobs".to_owned());
+            self.feed(StationInput::Fail(ErrorCode::Internal), now, outputs);
+        }
+    }
+
+    /// Sets the lines where they changed.
+    fn show(&mut self, outputs: &mut dyn Outputs, now: Micros, due: Option<Micros>) {
+        let levels = self.station.levels();
+        if self.levels == Some(levels) {
+            return;
+        }
+        let gate = |levels: Levels| levels.get(OutputLine::Gate);
+        let due = due.filter(|due| *due <= now && gate(levels) && !self.levels.is_none_or(gate));
+        match outputs.set(levels) {
+            Ok(()) => {
+                self.levels = Some(levels);
+                self.lines_failed = false;
+                if let Some(due) = due {
+                    self.pulse.add(clock::now().saturating_sub(due));
+                }
+            }
+            Err(error) if !self.lines_failed => {
+                self.lines_failed = true;
+                self.note(&error);
+                self.feed(StationInput::Fail(ErrorCode::LineFault), now, outputs);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn inspected(&mut self, inspected: Inspected, outputs: &mut dyn Outputs) {
+        let now = clock::now();
+        let result = inspected.result();
+        let camera = inspected.camera.as_ref().err().cloned();
+        self.inspected = Some(inspected);
+        self.part = None;
+        self.feed(StationInput::Free, now, outputs);
+        self.feed(StationInput::Result(result), now, outputs);
+        self.inspected = None;
+        match camera {
+            None => self.fresh(outputs),
+            Some(reason) => self.lose_camera(&reason, now, outputs),
+        }
+    }
+
+    fn publish(&mut self, result: PartResult, inspected: Option<Inspected>, now: Micros, at: Micros) {
+        let triggered = match (&inspected, self.part) {
+            (Some(inspected), _) => inspected.triggered,
+            (None, Some(part)) if part.number == result.part() => part.triggered,
+            (None, _) => now,
+        };
+        let mut finished = Finished::new(result, triggered, at.saturating_sub(triggered));
+        if let Some(inspected) = inspected {
+            self.overhead.add(finished.took.saturating_sub(inspected.work));
+            inspected.fill(&mut finished);
+        }
+        self.recorder.put(Record::Part(finished));
+    }
+
+    fn fresh(&mut self, outputs: &mut dyn Outputs) {
+        let now = clock::now();
+        self.last_fresh = now;
+        if !self.camera {
+            self.camera = true;
+            self.recorder.notice("the camera delivers".to_owned());
+            self.feed(StationInput::Camera(true), now, outputs);
+        }
+    }
+
+    fn lose_camera(&mut self, reason: &str, now: Micros, outputs: &mut dyn Outputs) {
+        if self.camera {
+            self.camera = false;
+            self.recorder.notice(reason.to_owned());
+            self.feed(StationInput::Camera(false), now, outputs);
+        }
+    }
+
+    fn recipe(&mut self, number: u16, result: Result<Box<Prepared>, String>, outputs: &mut dyn Outputs) {
+        let ok = match result {
+            Ok(prepared) => {
+                self.recorder.notice(format!("recipe {number} loaded: {}", prepared.name));
+                self.loaded = Some(prepared);
+                true
+            }
+            Err(reason) => {
+                self.recorder.notice(format!("recipe {number}: {reason}"));
+                false
+            }
+        };
+        self.feed(StationInput::RecipeLoaded { number, ok }, clock::now(), outputs);
+    }
+
+    fn note(&mut self, error: &SignalError) {
+        self.recorder.notice(error.to_string());
+    }
+
+    fn finish(self, broken: bool) -> Report {
+        let Self { station, overhead, pulse, unsent, recorder, worker, .. } = self;
+        drop(self.signal);
+        let stopped_early = broken || !station.idle();
+        worker.stop();
+        let records_dropped = recorder.stop();
+        Report { counters: *station.counters(), overhead, pulse, records_dropped, unsent, stopped_early }
+    }
+}
+
+fn send(signal: &mut Option<Box<dyn Signal>>, message: &Message, unsent: &mut u64, recorder: &mut Recorder) {
+    if let Some(signal) = signal
+        && let Err(error) = signal.send(message)
+    {
+        *unsent += 1;
+        if *unsent == 1 {
+            recorder.notice(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The real loop, with its threads, on a simulated conveyor; every fault ends in a reject and is counted.
+//!
+//! The machine that runs the tests may be slow, so nothing here depends on how fast it is: a part that comes out later than
+//! planned is one that was judged good and rejected, never one that escaped.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod rig;
+
+use mudenet_board::ErrorCode;
+use mudenet_board::gate::Wiring;
+use mudenet_edge::run::station::InputLine;
+use rig::{Kind, Rig, Shot, Steps};
+use std::time::Duration;
+
+const GOOD: Shot = Shot::Level(100);
+const BAD: Shot = Shot::Level(200);
+
+#[test]
+fn parts_leave_by_their_verdicts() {
+    for (wiring, encoder) in [(Wiring::AcceptPulse, false), (Wiring::RejectPulse, false), (Wiring::AcceptPulse, true)] {
+        let rig = Rig { wiring, encoder, ..Rig::new(12) };
+        let done = rig.run(|part| if part % 3 == 2 { BAD } else { GOOD });
+        let seen = format!("{wiring:?} {done:?}");
+        assert_eq!((done.outcome.parts, done.outcome.escaped), (12, 0), "{seen}");
+        assert_eq!(done.outcome.good + done.outcome.good_rejected, done.counters().accepted, "{seen}");
+        assert!(done.outcome.good >= 1 && done.outcome.rejected >= 1, "{seen}");
+        assert_eq!(done.counters().parts(), 12, "{seen}");
+        assert_eq!(done.last_gate_level, wiring == Wiring::RejectPulse, "the gate is left at reject: {seen}");
+    }
+}
+
+#[test]
+fn a_camera_that_goes_and_comes_back() {
+    let done = Rig::new(14).run(|part| if (3..7).contains(&part) { Shot::Unplugged } else { GOOD });
+    done.assert_safe();
+    assert!(done.counters().errors_of(ErrorCode::CameraLost) >= 1, "{done:?}");
+    assert!(done.counters().faults >= 1, "the part that found it gone: {done:?}");
+    assert!(done.said("unplugged") && done.said("the camera delivers"), "{done:?}");
+    assert!(done.counters().accepted >= 1, "{done:?}");
+}
+
+#[test]
+fn a_slow_camera_is_a_fault_of_its_part() {
+    let done = Rig::new(8).run(|part| if part == 2 { Shot::Slow(Duration::from_millis(900)) } else { GOOD });
+    done.assert_safe();
+    assert!(done.counters().errors_of(ErrorCode::LateResult) >= 1, "{done:?}");
+    assert!(done.counters().faults >= 1 && done.counters().accepted >= 1, "{done:?}");
+}
+
+#[test]
+fn a_frozen_camera_is_noticed() {
+    let done = Rig { frozen: Some(3), ..Rig::new(10) }.run(|part| if part < 5 { GOOD } else { Shot::Frozen });
+    done.assert_safe();
+    assert!(done.said("frozen"), "{done:?}");
+    assert!(done.counters().faults >= 1, "{done:?}");
+}
+
+#[test]
+fn corrupt_pictures_and_failing_models_are_faults_of_their_parts() {
+    for shot in [
+        Shot::Corrupt,
+        Shot::Panic,
+        Shot::Level(rig::NAN_LEVEL),
+        Shot::Level(rig::FAILING_LEVEL),
+        Shot::Level(rig::PANIC_LEVEL),
+    ] {
+        let done = Rig::new(8).run(move |part| if part == 3 { shot } else { GOOD });
+        done.assert_safe();
+        assert!(done.counters().faults >= 1, "{shot:?} {done:?}");
+        assert_eq!(done.faulty(), vec![rig::FIRST + 3], "{shot:?} {done:?}");
+        assert!(done.counters().accepted >= 1, "{shot:?} {done:?}");
+    }
+}
+
+#[test]
+fn a_verdict_later_than_the_gate_rejects() {
+    let done = Rig::new(8).run(|part| if part == 2 { Shot::Level(rig::SLOW_LEVEL) } else { GOOD });
+    done.assert_safe();
+    assert!(done.counters().errors_of(ErrorCode::LateResult) >= 1, "{done:?}");
+}
+
+#[test]
+fn a_trigger_storm_is_missed_triggers() {
+    // Ten times the rate, and more than the queue holds.
+    let done = Rig { parts: 80, pitch_ms: 20, queue: 16, ..Rig::new(80) }.run(|_| GOOD);
+    done.assert_safe();
+    assert!(done.counters().missed >= 1, "{done:?}");
+    assert_eq!(done.counters().parts(), 80, "{done:?}");
+    assert!(done.counters().errors_of(ErrorCode::MissedTrigger) >= 1, "{done:?}");
+}
+
+#[test]
+fn a_bounce_that_gets_through_rejects() {
+    let done = Rig::new(6).run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(2), |handle, now| {
+            handle.line(InputLine::Trigger, true, now, Some(2));
+        }),
+    );
+    // The second edge is a part of its own to the box, so later numbers are not those of the conveyor.
+    assert_eq!(done.counters().parts(), 7, "{done:?}");
+    assert!(done.counters().missed >= 1, "{done:?}");
+    assert!(done.counters().passed_gate <= done.counters().accepted, "{done:?}");
+}
+
+#[test]
+fn a_recipe_change_between_parts_misses_none_that_it_cannot() {
+    let done = Rig::new(12).run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(4), |handle, now| {
+            handle.line(InputLine::RecipeBit(1), true, now, None);
+            handle.line(InputLine::RecipeStrobe, true, now + 2000, None);
+            handle.line(InputLine::RecipeStrobe, false, now + 4000, None);
+        }),
+    );
+    done.assert_safe();
+    assert_eq!(done.counters().recipe_changes, 2, "{done:?}");
+    assert!(done.recipes_used().contains(&1) && done.recipes_used().contains(&2), "{done:?}");
+}
+
+#[test]
+fn a_recipe_that_cannot_be_loaded_stops_the_box_until_a_reset() {
+    let done = Rig::new(14).run_with(
+        |_| GOOD,
+        Steps::new()
+            .at(Kind::Part(3), |handle, now| {
+                handle.line(InputLine::RecipeBit(3), true, now, None);
+                handle.line(InputLine::RecipeStrobe, true, now + 2000, None);
+                handle.line(InputLine::RecipeStrobe, false, now + 4000, None);
+            })
+            .at(Kind::Part(6), |handle, now| {
+                handle.line(InputLine::Reset, true, now, None);
+            }),
+    );
+    done.assert_safe();
+    assert_eq!(done.counters().errors_of(ErrorCode::RecipeFailed), 1, "{done:?}");
+    assert!(done.said("recipe 8: there is no such recipe"), "{done:?}");
+    assert!(done.counters().missed >= 1, "{done:?}");
+    assert!(done.recipes_used().iter().all(|number| *number == 1), "{done:?}");
+}
+
+#[test]
+fn a_record_that_hangs_or_fails_does_not_stop_the_line() {
+    for sink in [rig::Sink::Hangs, rig::Sink::Panics] {
+        let done = Rig { sink, ..Rig::new(10) }.run(|part| if part % 2 == 0 { BAD } else { GOOD });
+        assert_eq!(done.outcome.parts, 10, "{done:?}");
+        assert_eq!(done.counters().parts(), 10, "{done:?}");
+        assert_eq!(done.counters().passed_gate + done.counters().rejected_at_gate, 10, "{done:?}");
+    }
+}
+
+#[test]
+fn lines_that_cannot_be_set_put_the_box_into_error() {
+    let done = Rig { outputs_fail_after: Some(20), ..Rig::new(8) }.run(|_| GOOD);
+    assert!(done.counters().errors_of(ErrorCode::LineFault) >= 1, "{done:?}");
+    assert!(done.said("wire cut"), "{done:?}");
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_part_lets_it_go_its_way() {
+    let done = Rig::new(6).run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(3), |handle, _| {
+            handle.stop();
+        }),
+    );
+    done.assert_safe();
+    assert!(!done.report.stopped_early, "{done:?}");
+    let counters = done.counters();
+    assert_eq!(counters.passed_gate + counters.rejected_at_gate, counters.parts(), "{done:?}");
+    assert!(counters.parts() <= 6 && counters.triggered <= 4, "{done:?}");
+}
+
+#[test]
+fn accepted_pictures_are_recorded_only_where_wanted() {
+    for wanted in [false, true] {
+        let done = Rig { record_accepted: wanted, ..Rig::new(4) }.run(|part| if part == 1 { BAD } else { GOOD });
+        done.assert_safe();
+        let of =
+            |accept: bool| done.parts.iter().filter(|p| p.accepted == accept).map(|p| p.picture).collect::<Vec<_>>();
+        assert!(of(true).iter().all(|picture| *picture == wanted), "{done:?}");
+        assert!(of(false).iter().all(|picture| *picture), "{done:?}");
+    }
+}

@@ -1,0 +1,390 @@
+//! The loop with a scripted camera, a model that reads its verdict off the picture, and a conveyor.
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use mudenet_board::gate::{Delay, GateConfig, Wiring};
+use mudenet_board::machine::{self, ResultMode};
+use mudenet_board::{ErrorCode, Micros, Verdict, millis};
+use mudenet_edge::capture::{Camera, CaptureError, CheckedCamera, Frame, Samples};
+use mudenet_edge::config::PictureLimits;
+use mudenet_edge::infer::{InferError, LevelScores, Scorer};
+use mudenet_edge::inspector::Inspector;
+use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
+use mudenet_edge::preprocess::{ModelInput, Preprocess, ResizeRule};
+use mudenet_edge::run::simulate::{Conveyor, Outcome, Plant};
+use mudenet_edge::run::station::{Counters, GateSettings, StationConfig};
+use mudenet_edge::run::{Devices, Handle, Line, LineConfig, Pipeline, Prepared, Recipes, Record, RecordSink, Report};
+use mudenet_edge::signal::{Levels, OutputLine, Outputs, Signal, SignalError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Number of the first part.
+pub const FIRST: u32 = 1000;
+/// Levels of grey that the model answers with something else than a score.
+pub const NAN_LEVEL: u8 = 250;
+pub const FAILING_LEVEL: u8 = 251;
+pub const PANIC_LEVEL: u8 = 252;
+pub const SLOW_LEVEL: u8 = 253;
+/// Rows and columns of pictures.
+pub const SIDE: usize = 32;
+
+/// What the camera does for a part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shot {
+    /// A picture of this grey; the model's score is (level / 128)², and more than 1 is bad. The last row differs from one
+    /// picture to the next.
+    Level(u8),
+    /// The same as the last one, to the bit.
+    Frozen,
+    /// A good picture, late.
+    Slow(Duration),
+    Corrupt,
+    Unplugged,
+    Panic,
+}
+
+struct Scripted<F> {
+    script: F,
+    next: u32,
+    fresh: u8,
+    spare: Option<Vec<u8>>,
+}
+
+impl<F: FnMut(u32) -> Shot + Send> Camera for Scripted<F> {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn trigger(&mut self, _deadline: Duration) -> Result<Frame, CaptureError> {
+        let shot = (self.script)(self.next);
+        self.next += 1;
+        let mut level = 100;
+        match shot {
+            Shot::Level(grey) => {
+                level = grey;
+                self.fresh = self.fresh.wrapping_add(1);
+            }
+            Shot::Frozen => {}
+            Shot::Slow(time) => std::thread::sleep(time),
+            Shot::Corrupt => return Err(CaptureError::Decode { path: "frame".into(), reason: "it ends early".into() }),
+            Shot::Unplugged => {
+                return Err(CaptureError::Device { camera: "scripted".into(), reason: "unplugged".into() });
+            }
+            Shot::Panic => panic!("the driver crashed"),
+        }
+        let mut samples = self.spare.take().unwrap_or_default();
+        samples.clear();
+        samples.resize(3 * SIDE * SIDE, level);
+        // One sample that no test looks at.
+        if let Some(last) = samples.last_mut() {
+            *last = self.fresh;
+        }
+        Frame::new(SIDE, SIDE, Samples::Rgb8(samples))
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        self.spare = match frame.into_samples() {
+            Samples::Rgb8(samples) => Some(samples),
+            Samples::Rgb16(_) => None,
+        };
+    }
+}
+
+/// Reads the verdict off the first pixel.
+struct Reads;
+
+impl Scorer for Reads {
+    fn score(&mut self, input: &ModelInput) -> Result<LevelScores, InferError> {
+        let level = (input.values()[0] * 255.0).round() as u8;
+        let score = match level {
+            NAN_LEVEL => f32::NAN,
+            FAILING_LEVEL => return Err(InferError::Run("out of memory".into())),
+            PANIC_LEVEL => panic!("an index out of range"),
+            SLOW_LEVEL => {
+                std::thread::sleep(Duration::from_millis(900));
+                0.5
+            }
+            level => (f32::from(level) / 128.0).powi(2),
+        };
+        LevelScores::new(1, 4, 4, vec![score; 16], vec![0.0; 16])
+    }
+}
+
+pub fn pipeline() -> Pipeline {
+    let unit = vec![Range { min: 0.0, max: 1.0 }];
+    let scoring = Scoring {
+        ranges: Ranges { structural: unit.clone(), logical: unit },
+        epsilon: 0.0,
+        clamp: false,
+        margin: 0,
+        upsample: Upsample::HalfPixel,
+        gaussian: Gaussian::new(0.0),
+    };
+    let preprocess =
+        Preprocess { height: SIDE, width: SIDE, mean: [0.0; 3], std: [1.0; 3], resize: ResizeRule::Triangle };
+    Pipeline::new(Inspector::from_parts(preprocess, scoring, Box::new(Reads), 1.0))
+}
+
+/// Recipes 1 to 7.
+pub struct Seven;
+
+impl Recipes for Seven {
+    fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        match number {
+            1..=7 => Ok(Prepared { number, name: format!("recipe {number}"), pipeline: pipeline() }),
+            _ => Err("there is no such recipe".into()),
+        }
+    }
+}
+
+/// What the record does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sink {
+    Keeps,
+    Hangs,
+    Panics,
+}
+
+/// A part in the record.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub part: u32,
+    pub recipe: u16,
+    pub accepted: bool,
+    pub fault: bool,
+    pub picture: bool,
+}
+
+#[derive(Default)]
+struct Book {
+    parts: Vec<Kept>,
+    notices: Vec<String>,
+}
+
+struct Recorder {
+    sink: Sink,
+    book: Arc<Mutex<Book>>,
+}
+
+impl RecordSink for Recorder {
+    fn put(&mut self, record: Record) {
+        match self.sink {
+            Sink::Hangs => std::thread::sleep(Duration::from_secs(60)),
+            Sink::Panics => panic!("disk full"),
+            Sink::Keeps => {}
+        }
+        let mut book = self.book.lock().unwrap();
+        match record {
+            Record::Part(part) => {
+                let accepted = part.verdict == Verdict::Accept;
+                let picture = part.frame.is_some() && part.inspection.is_some();
+                let fault = part.verdict == Verdict::Fault;
+                book.parts.push(Kept { part: part.part, recipe: part.recipe, accepted, fault, picture });
+                book.notices.extend(part.error);
+            }
+            Record::Notice { text } => book.notices.push(text),
+            _ => {}
+        }
+    }
+}
+
+/// Outputs that stop working.
+struct Failing {
+    inner: Box<dyn Outputs>,
+    after: Option<u32>,
+    last: Arc<Mutex<Levels>>,
+}
+
+impl Outputs for Failing {
+    fn set(&mut self, levels: Levels) -> Result<(), SignalError> {
+        if let Some(left) = &mut self.after {
+            if *left == 0 {
+                let source = std::io::Error::other("wire cut");
+                return Err(SignalError::Io { device: "outputs".into(), source });
+            }
+            *left -= 1;
+        }
+        *self.last.lock().unwrap() = levels;
+        self.inner.set(levels)
+    }
+}
+
+/// When a step happens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// When the camera is asked for this part, from 0.
+    Part(u32),
+}
+
+type Act = Box<dyn FnMut(&Handle, Micros) + Send>;
+
+/// What else happens to the line.
+#[derive(Default)]
+pub struct Steps(Vec<(Kind, Act)>);
+
+impl Steps {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn at(mut self, kind: Kind, act: impl FnMut(&Handle, Micros) + Send + 'static) -> Self {
+        self.0.push((kind, Box::new(act)));
+        self
+    }
+}
+
+/// A line and its conveyor. The result is latched, so that the box is ready soon after each part.
+pub struct Rig {
+    pub parts: u32,
+    pub pitch_ms: u64,
+    pub wiring: Wiring,
+    pub encoder: bool,
+    pub queue: usize,
+    pub sink: Sink,
+    pub frozen: Option<u32>,
+    pub record_accepted: bool,
+    pub outputs_fail_after: Option<u32>,
+    pub signal: Option<Box<dyn Signal>>,
+}
+
+impl Rig {
+    pub fn new(parts: u32) -> Self {
+        Self {
+            parts,
+            pitch_ms: 150,
+            wiring: Wiring::AcceptPulse,
+            encoder: false,
+            queue: 64,
+            sink: Sink::Keeps,
+            frozen: None,
+            record_accepted: false,
+            outputs_fail_after: None,
+            signal: None,
+        }
+    }
+
+    pub fn gate(&self) -> GateSettings {
+        let delay = if self.encoder {
+            Delay::Encoder { counts: 300, pitch: 50, stopped_after: None }
+        } else {
+            Delay::Time { delay: millis(450), pitch: millis(self.pitch_ms.min(100)) }
+        };
+        let gate = GateConfig { delay, pulse: millis(100), wiring: self.wiring };
+        GateSettings { gate, queue: self.queue, confirm: None }
+    }
+
+    pub fn config(&self) -> LineConfig {
+        LineConfig {
+            station: StationConfig {
+                machine: machine::Config {
+                    result: ResultMode::Latch,
+                    data_to_strobe: millis(1),
+                    inspect_timeout: millis(400),
+                    ..machine::Config::default()
+                },
+                first_part: FIRST,
+                gate: Some(self.gate()),
+                consecutive_rejects: None,
+                controller_heartbeat: None,
+            },
+            recipe: 1,
+            trigger_delay: 0,
+            capture_timeout: millis(400),
+            camera_lost: millis(5000),
+            stop_within: millis(5000),
+            record_accepted: self.record_accepted,
+        }
+    }
+
+    pub fn run(self, script: impl FnMut(u32) -> Shot + Send + 'static) -> Done {
+        self.run_with(script, Steps::new())
+    }
+
+    pub fn run_with(mut self, mut script: impl FnMut(u32) -> Shot + Send + 'static, steps: Steps) -> Done {
+        let (plant, book) = (Plant::default(), Arc::new(Mutex::new(Book::default())));
+        let last = Arc::new(Mutex::new(Levels::default()));
+        // The steps need a handle of the line, which needs the camera first.
+        let late: Arc<Mutex<Option<(Handle, Steps)>>> = Arc::default();
+        let from_camera = Arc::clone(&late);
+        let scripted = move |part: u32| {
+            if let Some((handle, steps)) = &mut *from_camera.lock().unwrap() {
+                for (_, act) in steps.0.iter_mut().filter(|(kind, _)| *kind == Kind::Part(part)) {
+                    act(handle, mudenet_edge::run::now());
+                }
+            }
+            script(part)
+        };
+        let camera = Scripted { script: scripted, next: 0, fresh: 0, spare: None };
+        let limits = PictureLimits { frozen: self.frozen, ..PictureLimits::default() };
+        let line = Line::new(
+            self.config(),
+            Devices {
+                camera: Box::new(CheckedCamera::new(camera, limits)),
+                outputs: Box::new(Failing {
+                    inner: plant.outputs(),
+                    after: self.outputs_fail_after,
+                    last: Arc::clone(&last),
+                }),
+                signal: self.signal.take(),
+                sink: plant.record(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) })),
+                recipes: Box::new(Seven),
+                watchdog: Box::new(()),
+            },
+        );
+        *late.lock().unwrap() = Some((line.handle(), steps));
+        let conveyor = Conveyor { parts: self.parts, pitch: millis(self.pitch_ms), jitter: 0.1, counts: 100, seed: 1 };
+        let driver = plant.drive(conveyor, Some(self.gate()), FIRST, line.handle());
+        let report = line.run().unwrap();
+        driver.join().unwrap();
+        let outcome = plant.outcome(Some(self.gate()));
+        let mut book = book.lock().unwrap();
+        let last_gate_level = last.lock().unwrap().get(OutputLine::Gate);
+        Done {
+            report,
+            outcome,
+            parts: std::mem::take(&mut book.parts),
+            notices: std::mem::take(&mut book.notices),
+            last_gate_level,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Done {
+    pub report: Report,
+    pub outcome: Outcome,
+    pub parts: Vec<Kept>,
+    pub notices: Vec<String>,
+    pub last_gate_level: bool,
+}
+
+impl Done {
+    pub fn counters(&self) -> &Counters {
+        &self.report.counters
+    }
+
+    /// No part escaped, and each has one disposition.
+    #[track_caller]
+    pub fn assert_safe(&self) {
+        assert_eq!(self.outcome.escaped, 0, "{self:?}");
+        let counters = self.counters();
+        let overflowed = counters.errors_of(ErrorCode::QueueFull);
+        assert!(
+            counters.passed_gate + counters.rejected_at_gate + overflowed >= counters.parts(),
+            "every part leaves: {self:?}"
+        );
+    }
+
+    pub fn said(&self, what: &str) -> bool {
+        self.notices.iter().any(|notice| notice.contains(what))
+    }
+
+    pub fn faulty(&self) -> Vec<u32> {
+        self.parts.iter().filter(|part| part.fault).map(|part| part.part).collect()
+    }
+
+    pub fn recipes_used(&self) -> Vec<u16> {
+        self.parts.iter().map(|part| part.recipe).collect()
+    }
+}

@@ -1,0 +1,290 @@
+//! `mudenet-edge run` as a site starts it: its file, a simulated line, a controller on a serial line, signals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod common;
+
+use common::{good, run, spotted};
+use mudenet_board::heartbeat::HeartbeatWatch;
+use mudenet_board::millis;
+use mudenet_board::wire::{Decoder, Message, Wire};
+use serialport::{SerialPort, TTYPort};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A station with pictures good, bad, good, bad …
+fn station(folder: &Path, extra: &str) {
+    common::bundle().save(&folder.join("part.onnx")).expect("written");
+    std::fs::create_dir_all(folder.join("pictures")).expect("made");
+    for i in 0..4 {
+        let picture = if i % 2 == 0 { good(80, 80) } else { spotted(80, 80, (40, 40), 24, 0) };
+        picture.save(folder.join(format!("pictures/{i}.png"))).expect("written");
+    }
+    write(folder, "part.toml", "name = \"part\"\nmodel = \"part.onnx\"\nregion = [8, 8, 64, 64]\n");
+    write(folder, "box.toml", &format!("{BOX}{extra}"));
+}
+
+const BOX: &str = r#"
+[box]
+name = "test"
+state = "state"
+[camera]
+folder = "pictures"
+[recipes]
+start = 1
+files = { 1 = "part.toml" }
+"#;
+
+const GATE: &str = r#"
+[trigger]
+source = "gpio"
+[result]
+mode = "latch"
+[inputs]
+trigger = { chip = "gpiochip0", line = 1 }
+[outputs]
+gate = { chip = "gpiochip0", line = 2 }
+[gate]
+wiring = "accept-pulse"
+delay_ms = 400
+pitch_ms = 200
+pulse_ms = 150
+"#;
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).expect("written");
+}
+
+#[test]
+fn a_simulated_line_says_where_every_part_went() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), GATE);
+    let arguments =
+        ["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "8", "--pitch-ms", "400", "--json"];
+    let done = run(folder.path(), &arguments);
+    assert_eq!(done.code, 0, "{done:?}");
+    let line = done.stdout.lines().last().expect("a report");
+    let report: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let outcome = &report["outcome"];
+    assert_eq!((outcome["parts"].as_u64(), outcome["escaped"].as_u64()), (Some(8), Some(0)), "{report}");
+    let of = |key: &str| outcome[key].as_u64().expect("a number");
+    assert_eq!(of("good") + of("good_rejected"), report["accepted"].as_u64().expect("a number"), "{report}");
+    assert!(of("good") >= 1 && of("rejected") >= 1, "{report}");
+    let readable = run(folder.path(), &arguments[..9]);
+    assert!(readable.stdout.contains("left the line, of 8 parts:"), "{readable:?}");
+}
+
+#[test]
+fn check_loads_everything_and_opens_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), GATE);
+    let check = || run(folder.path(), &["run", "--config", "box.toml", "--check"]);
+    let fine = check();
+    assert_eq!(fine.code, 0, "{fine:?}");
+    assert!(fine.stdout.starts_with("recipe 1: part, threshold 1\n"), "{fine:?}");
+    for (recipe, parts) in [
+        ("name = \"part\"\nmodel = \"gone.onnx\"\n", ["gone.onnx: cannot be read", ""]),
+        ("name = \"part\"\nmodel = \"part.onnx\"\nsha256 = \"00\"\n", ["part.toml: sha256: ", "expected 00"]),
+        ("name = \"part\"\nmodel = \"part.onnx\"\nregion = [0, 0, 8, 8]\n", ["part.toml: region: ", "too small"]),
+        ("name = \"part\"\nmodle = \"part.onnx\"\n", ["part.toml: line 2: ", "unknown field `modle`"]),
+        ("name = \"part\"\nmodel = \"part.onnx\"\nthreshold = nan\n", ["part.toml: threshold: ", "finite"]),
+        ("name = \"part\"\nmodel = \"part.onnx\"\nignore = \"part.toml\"\n", ["part.toml: ", "not a readable picture"]),
+    ] {
+        write(folder.path(), "part.toml", recipe);
+        check().assert_error(&parts);
+    }
+    write(folder.path(), "part.toml", "name = \"part\"\nmodel = \"part.onnx\"\nignore = \"white.png\"\n");
+    image::GrayImage::from_pixel(32, 32, image::Luma([255])).save(folder.path().join("white.png")).expect("written");
+    check().assert_error(&["part.toml: ignore: ", "ignores the whole picture"]);
+    write(folder.path(), "box.toml", &format!("{BOX}{}", GATE.replace("pulse_ms = 150", "pulse_ms = 200")));
+    check().assert_error(&["box.toml: gate.pulse_ms: must be shorter than gate.pitch_ms (200)"]);
+    run(folder.path(), &["run", "--config", "no.toml"]).assert_error(&["no.toml: cannot be read"]);
+}
+
+/// What the mask covers is not looked at: the same pictures all pass.
+#[test]
+fn a_defect_under_the_mask_passes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), GATE);
+    let mask = image::GrayImage::from_fn(64, 64, |x, y| {
+        image::Luma([if (16..48).contains(&x) && (16..48).contains(&y) { 255 } else { 0 }])
+    });
+    mask.save(folder.path().join("mask.png")).expect("written");
+    write(
+        folder.path(),
+        "part.toml",
+        "name = \"part\"\nmodel = \"part.onnx\"\nregion = [8, 8, 64, 64]\nignore = \"mask.png\"\n",
+    );
+    let arguments =
+        ["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "4", "--pitch-ms", "400", "--json"];
+    let done = run(folder.path(), &arguments);
+    let report: serde_json::Value = serde_json::from_str(done.stdout.lines().last().expect("a report")).expect("JSON");
+    assert_eq!((report["accepted"].as_u64(), report["rejected"].as_u64()), (Some(4), Some(0)), "{report}");
+}
+
+/// The program with a controller at the other end of its serial line.
+struct Box {
+    child: Child,
+    controller: TTYPort,
+    _line: TTYPort,
+    decoder: Decoder,
+}
+
+impl Box {
+    fn start(folder: &Path) -> Self {
+        let (mut controller, line) = TTYPort::pair().expect("a pseudo-terminal");
+        controller.set_timeout(Duration::from_millis(20)).expect("set");
+        let port = line.name().expect("its name");
+        let table = format!(
+            "[trigger]\nsource = \"serial\"\n[result]\nmode = \"latch\"\n[serial]\nport = \"{port}\"\nwire = \"checked-text\"\n"
+        );
+        station(folder, &table);
+        let child = Command::new(env!("CARGO_BIN_EXE_mudenet-edge"))
+            .args(["run", "--config", "box.toml", "--json"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut started = Self { child, controller, _line: line, decoder: Decoder::new(Wire::AsciiChecked) };
+        started.wait_for(|message| {
+            matches!(message, Message::Heartbeat { state: mudenet_board::State::Ready, .. }).then_some(())
+        });
+        started
+    }
+
+    fn send(&mut self, message: &Message) {
+        let bytes = mudenet_board::wire::Encoder::new(Wire::AsciiChecked).encode(message);
+        self.controller.write_all(&bytes).expect("the line takes it");
+    }
+
+    fn read(&mut self) -> Vec<Message> {
+        let mut bytes = [0; 256];
+        let count = self.controller.read(&mut bytes).unwrap_or(0);
+        bytes[..count].iter().filter_map(|byte| self.decoder.push(*byte)).flatten().map(|r| r.message).collect()
+    }
+
+    #[track_caller]
+    fn wait_for<T>(&mut self, mut wanted: impl FnMut(&Message) -> Option<T>) -> T {
+        for _ in 0..3000 {
+            if let Some(found) = self.read().iter().find_map(&mut wanted) {
+                return found;
+            }
+        }
+        panic!("the message did not come");
+    }
+
+    #[track_caller]
+    fn result(&mut self, part: u32) -> (mudenet_board::Verdict, u16) {
+        // The box is ready again once the result before was strobed.
+        std::thread::sleep(Duration::from_millis(100));
+        self.send(&Message::Trigger { part: Some(part) });
+        self.wait_for(|message| match message {
+            Message::Result(result) if result.part() == part => Some((result.verdict(), result.recipe())),
+            _ => None,
+        })
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs").success());
+    }
+
+    fn end(mut self) -> (ExitStatus, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.child.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
+        self.child.stderr.take().expect("piped").read_to_string(&mut err).expect("text");
+        (self.child.wait().expect("it ends"), out, err)
+    }
+}
+
+impl Drop for Box {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn a_controller_triggers_changes_the_recipe_and_stops_the_box() {
+    use mudenet_board::Verdict::{Accept, Reject};
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut started = Box::start(folder.path());
+    let verdicts: Vec<_> = (50..54).map(|part| started.result(part)).collect();
+    assert_eq!(verdicts, [(Accept, 1), (Reject, 1), (Accept, 1), (Reject, 1)]);
+    // Garbage is counted and passed over.
+    started.controller.write_all(b"R,1,OK,0.1,1\r\n\xff\xfeT,99*00000000\r\n").expect("the line takes it");
+    started.wait_for(|message| matches!(message, Message::Error(mudenet_board::ErrorCode::LineFault)).then_some(()));
+    started.send(&Message::ChangeRecipe { number: 9 });
+    let loaded = started.wait_for(|message| match message {
+        Message::Recipe { number: 9, loaded } => Some(*loaded),
+        _ => None,
+    });
+    assert!(!loaded);
+    started.send(&Message::Reset);
+    assert_eq!(started.result(60).0, Accept);
+    started.signal("TERM");
+    let (status, out, err) = started.end();
+    assert!(status.success(), "{status} {err}");
+    let report: serde_json::Value = serde_json::from_str(out.lines().last().expect("a report")).expect("JSON");
+    assert_eq!((report["accepted"].as_u64(), report["rejected"].as_u64()), (Some(3), Some(2)), "{report}");
+    assert!(err.contains("recipe 9 is not in [recipes.files]"), "{err}");
+    let next = std::fs::read_to_string(folder.path().join("state/next-part")).expect("kept");
+    assert_eq!(next.trim(), "6");
+}
+
+#[test]
+fn a_hangup_reads_the_recipes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut started = Box::start(folder.path());
+    assert_eq!(started.result(1).0, mudenet_board::Verdict::Accept);
+    // Below every score: all is rejected.
+    write(folder.path(), "part.toml", "name = \"part\"\nmodel = \"part.onnx\"\nthreshold = -1.0\n");
+    started.signal("HUP");
+    started.wait_for(|message| matches!(message, Message::Recipe { number: 1, loaded: true }).then_some(()));
+    for part in 2..6 {
+        assert_eq!(started.result(part).0, mudenet_board::Verdict::Reject);
+    }
+    write(folder.path(), "part.toml", "name = 7");
+    started.signal("HUP");
+    write(folder.path(), "box.toml", "nonsense");
+    started.signal("HUP");
+    assert_eq!(started.result(6).0, mudenet_board::Verdict::Reject, "the recipe of before stays");
+    started.signal("INT");
+    let (status, _, err) = started.end();
+    assert!(status.success(), "{status} {err}");
+    assert!(err.contains("not reloaded: "), "{err}");
+}
+
+/// The gate's microcontroller (`board/examples/reject_gate`) rejects from then on.
+#[test]
+fn a_box_that_is_killed_falls_silent_and_counts_as_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut started = Box::start(folder.path());
+    started.signal("KILL");
+    let _ = started.child.wait();
+    let mut watch = HeartbeatWatch::new(millis(1000));
+    // What was still in the line counts as if it came now.
+    for message in started.read() {
+        if let Message::Heartbeat { beat, .. } = message {
+            watch.beat(beat, 0);
+        }
+    }
+    for _ in 0..10 {
+        assert_eq!(started.read(), vec![]);
+    }
+    assert!(watch.lost(millis(3000)));
+}
+
+#[test]
+fn a_missing_port_or_chip_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(
+        folder.path(),
+        "[trigger]\nsource = \"serial\"\n[serial]\nport = \"/dev/no-such-port\"\nwire = \"binary\"\n",
+    );
+    run(folder.path(), &["run", "--config", "box.toml"])
+        .assert_error(&["serial.port: /dev/no-such-port: cannot be opened"]);
+    station(folder.path(), GATE);
+    run(folder.path(), &["run", "--config", "box.toml"]).assert_error(&["outputs: gpiochip0: cannot be opened: "]);
+}
