@@ -189,3 +189,20 @@ fn what_is_unusual_is_warned_of() {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key} not in {warnings:?}");
     }
 }
+
+/// The files that the README tells people to copy.
+#[test]
+fn the_examples_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("board");
+    let config = Config::load(&folder.join("box.toml")).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.recipes[&1], folder.join("bottle.toml"));
+    let recipe = mudenet_edge::recipe::Recipe::load(&folder.join("recipe.toml")).unwrap();
+    assert_eq!(recipe.model, folder.join("bottle.onnx"));
+    // The lines that are commented out are good ones too.
+    let text = std::fs::read_to_string(folder.join("recipe.toml")).unwrap().replace("\n# ", "\n");
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::write(copy.path().join("recipe.toml"), text).unwrap();
+    let recipe = mudenet_edge::recipe::Recipe::load(&copy.path().join("recipe.toml")).unwrap();
+    assert_eq!((recipe.threshold, recipe.region.map(|region| region.right())), (Some(1.2), Some(840)));
+}

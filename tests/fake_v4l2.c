@@ -1,7 +1,7 @@
 // LD_PRELOAD: a V4L2 capture device at FAKE_V4L2 that gives a frame every 10 ms while a buffer is queued.
 // FAKE_V4L2_FORMAT: its only format (four characters). FAKE_V4L2_JPEG: the file MJPG frames consist of.
 // FAKE_V4L2_UNPLUG=n: gone after n frames. FAKE_V4L2_STALL=n: silent after n frames.
-// Frames: GREY and Y of YUYV are the frame's number at every pixel (U 90, V 160); RGB3 is (x, y, number).
+// Frames: GREY, RGGB and Y of YUYV are the frame's number at every pixel (U 90, V 160); RGB3 is (x, y, number).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,7 +26,7 @@ static double started;
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec * 1e-9; }
 static unsigned setting(const char *name) { const char *s = getenv(name); return s ? atoi(s) : 0; }
 static const char *format(void) { const char *s = getenv("FAKE_V4L2_FORMAT"); return s ? s : "YUYV"; }
-static unsigned pixel_bytes(void) { return !strcmp(format(), "GREY") ? 1 : !strcmp(format(), "RGB3") ? 3 : 2; }
+static unsigned pixel_bytes(void) { return !strcmp(format(), "GREY") || !strcmp(format(), "RGGB") ? 1 : !strcmp(format(), "RGB3") ? 3 : 2; }
 static size_t length(void) { return ((size_t)width * height * 3 + 4095) & ~4095ul; }
 static int gone(void) { unsigned n = setting("FAKE_V4L2_UNPLUG"); return n && seen >= n; }
 

@@ -9,6 +9,7 @@ mod rig;
 use mudenet_board::ErrorCode;
 use mudenet_board::gate::Wiring;
 use mudenet_edge::run::station::InputLine;
+use mudenet_edge::signal::{FaultRates, FaultSignal, SimulatedLine, Wire};
 use rig::{Kind, Rig, Shot, Steps};
 use std::time::Duration;
 
@@ -181,4 +182,17 @@ fn accepted_pictures_are_recorded_only_where_wanted() {
         assert!(of(true).iter().all(|picture| *picture == wanted), "{done:?}");
         assert!(of(false).iter().all(|picture| *picture), "{done:?}");
     }
+}
+
+#[test]
+fn a_serial_line_that_fails_does_not_stop_the_line() {
+    let rates = FaultRates { refused: 0.3, lost: 0.2, repeated: 0.1, delayed: 0.1 };
+    let mut inner = SimulatedLine::new(Wire::Binary, 1 << 16);
+    inner.write(&[0, 1, 2, 3, 0, 255, 255, 0]);
+    let signal = FaultSignal::new(inner, rates, 5);
+    let done = Rig { signal: Some(Box::new(signal)), ..Rig::new(10) }.run(|part| if part == 4 { BAD } else { GOOD });
+    done.assert_safe();
+    assert!(done.report.unsent >= 1, "{done:?}");
+    assert!(done.counters().errors_of(ErrorCode::LineFault) >= 1, "garbage is counted: {done:?}");
+    assert!(done.counters().accepted >= 1, "{done:?}");
 }

@@ -76,6 +76,24 @@ fn a_simulated_line_says_where_every_part_went() {
 }
 
 #[test]
+fn a_soak_has_faults_and_no_part_escapes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), GATE);
+    let soak = |time| {
+        run(
+            folder.path(),
+            &["run", "--config", "box.toml", "--simulate", "pictures", "--soak", time, "--pitch-ms", "250", "--json"],
+        )
+    };
+    let done = soak("5s");
+    assert_eq!(done.code, 0, "{done:?}");
+    let report: serde_json::Value = serde_json::from_str(done.stdout.lines().last().expect("a report")).expect("JSON");
+    assert_eq!((report["outcome"]["parts"].as_u64(), report["outcome"]["escaped"].as_u64()), (Some(20), Some(0)));
+    let wrong = soak("5");
+    assert!(wrong.code == 2 && wrong.stderr.contains("expected a time such as 90s, 30m or 8h"), "{wrong:?}");
+}
+
+#[test]
 fn check_loads_everything_and_opens_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     station(folder.path(), GATE);

@@ -18,7 +18,7 @@ struct Scenario {
     run: fn(),
 }
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 13] = [
     Scenario { name: "grey", format: "GREY", setting: None, run: grey },
     Scenario { name: "rgb", format: "RGB3", setting: None, run: rgb },
     Scenario { name: "yuyv", format: "YUYV", setting: None, run: yuyv },
@@ -27,6 +27,10 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario { name: "other_format", format: "GREY", setting: None, run: other_format },
     Scenario { name: "unplug", format: "GREY", setting: Some(("FAKE_V4L2_UNPLUG", "6")), run: unplug },
     Scenario { name: "stall", format: "GREY", setting: Some(("FAKE_V4L2_STALL", "6")), run: stall },
+    Scenario { name: "bayer", format: "RGGB", setting: None, run: bayer },
+    Scenario { name: "recycled", format: "GREY", setting: None, run: recycled },
+    Scenario { name: "check_unplug", format: "GREY", setting: Some(("FAKE_V4L2_UNPLUG", "8")), run: check_unplug },
+    Scenario { name: "check_stall", format: "GREY", setting: Some(("FAKE_V4L2_STALL", "8")), run: check_stall },
     Scenario { name: "missing", format: "GREY", setting: Some(("FAKE_V4L2", "/dev/video43")), run: missing },
 ];
 
@@ -54,8 +58,12 @@ fn main() {
     }
 }
 
+fn settings(format: PixelFormat) -> V4l2Settings {
+    V4l2Settings { width: 64, height: 48, format, fps: None, controls: Default::default() }
+}
+
 fn camera(format: PixelFormat) -> V4l2Camera {
-    V4l2Camera::open(Path::new(DEVICE), V4l2Settings { width: 64, height: 48, format }).unwrap()
+    V4l2Camera::open(Path::new(DEVICE), settings(format)).unwrap()
 }
 
 /// Takes a picture whose pixels must all be alike, and gives that pixel.
@@ -112,8 +120,52 @@ fn fresh() {
     }
 }
 
+fn bayer() {
+    let [r, g, b] = pixel(&camera(PixelFormat::Rggb).trigger(DEADLINE).unwrap());
+    assert!(r == g && g == b);
+}
+
+/// The memory of a frame that was given back holds the next one.
+fn recycled() {
+    let mut camera = camera(PixelFormat::Grey);
+    let place = |frame: &Frame| match frame.samples() {
+        mudenet_edge::capture::Samples::Rgb8(samples) => samples.as_ptr(),
+        mudenet_edge::capture::Samples::Rgb16(_) => panic!("8 bits"),
+    };
+    let first = camera.trigger(DEADLINE).unwrap();
+    let before = place(&first);
+    camera.recycle(first);
+    let second = camera.trigger(DEADLINE).unwrap();
+    assert_eq!(place(&second), before);
+    pixel(&second);
+}
+
+/// Looks at an idle camera until it is found to be gone.
+fn look_until_it_fails(camera: &mut V4l2Camera) -> CaptureError {
+    assert!(camera.check().is_ok(), "it delivers at first");
+    let mut look = || {
+        std::thread::sleep(Duration::from_millis(20));
+        camera.check().err()
+    };
+    (0..200).find_map(|_| look()).expect("the device goes")
+}
+
+fn check_unplug() {
+    let mut camera = camera(PixelFormat::Grey);
+    let error = look_until_it_fails(&mut camera);
+    assert!(error.to_string().starts_with("/dev/video42: No such"), "{error}");
+    assert!(camera.check().is_err(), "it stays away");
+}
+
+fn check_stall() {
+    let mut camera = camera(PixelFormat::Grey);
+    let error = look_until_it_fails(&mut camera);
+    assert!(matches!(error, CaptureError::Timeout { .. }), "{error}");
+    assert!(camera.check().is_ok(), "opened anew, it delivers again");
+}
+
 fn other_format() {
-    let settings = V4l2Settings { width: 64, height: 48, format: PixelFormat::Mjpeg };
+    let settings = settings(PixelFormat::Mjpeg);
     let error = V4l2Camera::open(Path::new(DEVICE), settings).err().unwrap().to_string();
     assert_eq!(error, "/dev/video42: expected 64×48 MJPG, the camera gives 64×48 GREY");
 }
@@ -136,7 +188,7 @@ fn stall() {
 }
 
 fn missing() {
-    let settings = V4l2Settings { width: 64, height: 48, format: PixelFormat::Grey };
+    let settings = settings(PixelFormat::Grey);
     let error = V4l2Camera::open(Path::new(DEVICE), settings).err().unwrap().to_string();
     assert!(error.starts_with("/dev/video42: No such file"), "{error}");
 }

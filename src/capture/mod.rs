@@ -19,7 +19,7 @@ pub use region::Region;
 use std::path::PathBuf;
 use std::time::Duration;
 #[cfg(feature = "v4l2")]
-pub use v4l2::{PixelFormat, V4l2Camera, V4l2Settings};
+pub use v4l2::{CameraInfo, PixelFormat, V4l2Camera, V4l2Settings, cameras};
 
 /// A source of pictures that are taken one trigger at a time.
 pub trait Camera: Send {
@@ -131,6 +131,7 @@ impl Frame {
     }
 
     /// The samples by themselves, so that their memory can be used again.
+    #[must_use]
     pub fn into_samples(self) -> Samples {
         self.samples
     }

@@ -2,8 +2,10 @@
 
 mod audit;
 mod calibrate;
+mod collect;
 mod csv;
 mod demo;
+mod doctor;
 mod drift;
 mod evaluate;
 mod golden;
@@ -46,6 +48,8 @@ enum Command {
     Records(records::Args),
     Audit(audit::Args),
     Run(run::Args),
+    Doctor(doctor::Args),
+    Collect(collect::Args),
 }
 
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
@@ -61,6 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Records(args) => records::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         print_error(&format!("{error:#}"));

@@ -1,12 +1,15 @@
 //! `mudenet-edge run`.
 
-mod devices;
+pub(super) mod devices;
 mod numbers;
 mod report;
 
 use super::{ACCEPTED, FAILED, print_error};
 use anyhow::{Context, bail};
 use devices::{camera, connect, outputs};
+use mudenet_board::machine::TriggerMode;
+use mudenet_board::{Micros, millis};
+use mudenet_edge::capture::{Camera, FaultRates, FaultyCamera};
 use mudenet_edge::config::{CameraSource, Config};
 use mudenet_edge::recipe::{Recipe, RecipeFiles};
 use mudenet_edge::run::simulate::{Conveyor, Plant};
@@ -49,6 +52,10 @@ pub(super) struct Args {
     /// Parts on the simulated conveyor
     #[arg(long, value_name = "N", default_value_t = 100, requires = "simulate")]
     parts: u32,
+    /// Let parts come for this long instead, such as 90s, 30m or 8h, with faults: pictures that do not come, are black, torn
+    /// or cropped, one part in fifty
+    #[arg(long, value_name = "DURATION", requires = "simulate", conflicts_with = "parts", value_parser = duration)]
+    soak: Option<Micros>,
     /// Mean time between two simulated parts; without it, a fifth more than the smallest that box.toml allows, or 200
     #[arg(long, value_name = "MS", requires = "simulate", value_parser = clap::value_parser!(u32).range(1..))]
     pitch_ms: Option<u32>,
@@ -134,12 +141,18 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     let mut camera_config = config.camera.clone();
     camera_config.source = CameraSource::Folder(folder.to_owned());
     let gate = config.line.station.gate;
+    let camera: Box<dyn Camera> = match args.soak {
+        None => camera(&camera_config)?,
+        Some(_) => Box::new(FaultyCamera::new(camera(&camera_config)?, SOAK_FAULTS, args.seed)),
+    };
     let plant = Plant::default();
-    let line_config = numbered(config.line, 1);
+    let mut line_config = numbered(config.line, 1);
+    // The conveyor triggers, whatever does on the real line.
+    line_config.station.machine.trigger = TriggerMode::External;
     let line = Line::new(
         line_config,
         Devices {
-            camera: camera(&camera_config)?,
+            camera,
             outputs: plant.outputs(),
             signal: None,
             sink: plant.record(Box::new(Console::new(args.verbose))),
@@ -147,7 +160,10 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
             watchdog: Box::new(()),
         },
     );
-    let conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
+    let mut conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
+    if let Some(time) = args.soak {
+        conveyor.parts = u32::try_from(time / conveyor.pitch).unwrap_or(u32::MAX).max(1);
+    }
     let stop = line.handle();
     ctrlc::set_handler(move || {
         stop.stop();
@@ -165,6 +181,24 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     }
     print_report(&report, Some(&outcome), args.json)?;
     Ok(if outcome.escaped == 0 { ACCEPTED } else { FAILED })
+}
+
+/// Faults of a soak.
+const SOAK_FAULTS: FaultRates = FaultRates { timeout: 0.005, unplug: 0.0, black: 0.005, torn: 0.005, cropped: 0.005 };
+
+/// `90s`, `30m`, `8h`.
+fn duration(text: &str) -> Result<Micros, String> {
+    let number = text.trim_end_matches(['s', 'm', 'h']);
+    let seconds = match text.strip_prefix(number) {
+        Some("s") => 1,
+        Some("m") => 60,
+        Some("h") => 3600,
+        _ => 0,
+    };
+    match number.parse::<u32>() {
+        Ok(count) if count > 0 && seconds > 0 => Ok(millis(1000 * seconds * u64::from(count))),
+        _ => Err("expected a time such as 90s, 30m or 8h".to_owned()),
+    }
 }
 
 fn print_conveyor(conveyor: &Conveyor) {

@@ -27,8 +27,6 @@ pub struct Config {
     pub profile: Option<Profile>,
     /// Folder that keeps the part numbers across restarts.
     pub state: Option<PathBuf>,
-    /// Real-time priority of the loop, 1–99.
-    pub realtime_priority: Option<u8>,
     /// Where pictures come from.
     pub camera: CameraConfig,
     /// Handshake, gate and timing.
@@ -41,8 +39,6 @@ pub struct Config {
     pub serial: Option<SerialLine>,
     /// Recipe files by their numbers.
     pub recipes: BTreeMap<u16, PathBuf>,
-    /// Where records go.
-    pub record: Option<PathBuf>,
     /// What is allowed and unusual, a sentence each.
     pub warnings: Vec<String>,
 }

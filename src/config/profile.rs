@@ -37,9 +37,13 @@ pub struct ProfilePin {
 }
 
 /// The boards that come with the program: name of the file, text.
-pub const PROFILES: [(&str, &str); 2] = [
+pub const PROFILES: [(&str, &str); 6] = [
+    ("jetson-orin", include_str!("../../board/profiles/jetson-orin.toml")),
+    ("jetson-xavier-nx", include_str!("../../board/profiles/jetson-xavier-nx.toml")),
     ("raspberry-pi-4", include_str!("../../board/profiles/raspberry-pi-4.toml")),
     ("raspberry-pi-5", include_str!("../../board/profiles/raspberry-pi-5.toml")),
+    ("rock-5b", include_str!("../../board/profiles/rock-5b.toml")),
+    ("x86-pc", include_str!("../../board/profiles/x86-pc.toml")),
 ];
 
 impl Profile {
@@ -83,6 +87,16 @@ mod tests {
             let lines: HashSet<_> = profile.pins.values().map(|pin| (&pin.chip, pin.line)).collect();
             assert_eq!(lines.len(), profile.pins.len(), "{name}: a line on two pins");
             assert!(profile.pins.keys().all(|pin| (1..=40).contains(pin)), "{name}");
+            let page = std::fs::read_to_string(format!("{folder}/{name}.md")).unwrap();
+            // What the page's table says is what the program drives.
+            let rows = page.lines().filter_map(|line| {
+                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+                let [_, _, pin, chip, line, ..] = cells.as_slice() else { return None };
+                Some((pin.parse().ok()?, ProfilePin { chip: (*chip).to_owned(), line: line.parse().ok()? }))
+            });
+            for (pin, wire) in rows {
+                assert_eq!(profile.pins.get(&pin), Some(&wire), "{name}.md: pin {pin}");
+            }
             assert!((60..=110).contains(&profile.throttles_at) && !profile.source.is_empty(), "{name}");
         }
     }

@@ -23,8 +23,6 @@ pub(super) struct Raw {
     pub(super) outputs: BTreeMap<OutputLine, Pin>,
     pub(super) serial: Option<Serial>,
     pub(super) recipes: Recipes,
-    #[serde(default)]
-    pub(super) record: Record,
 }
 
 #[derive(Debug, Deserialize)]
@@ -260,12 +258,4 @@ pub(super) enum Wire {
 pub(super) struct Recipes {
     pub(super) start: u16,
     pub(super) files: BTreeMap<String, PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Record {
-    pub(super) folder: Option<PathBuf>,
-    #[serde(default)]
-    pub(super) accepted: bool,
 }

@@ -1,10 +1,14 @@
 //! Video4Linux2 cameras.
 
+mod bayer;
+mod controls;
 mod pixels;
 
-use super::{Camera, CaptureError, Frame, check_size};
+use super::{Camera, CaptureError, Frame, Samples, check_size};
 use crate::guard::guarded;
+pub use controls::{CameraInfo, cameras};
 pub use pixels::PixelFormat;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,12 +16,17 @@ use v4l::buffer::{Flags, Type};
 use v4l::io::mmap::Stream;
 use v4l::io::traits::CaptureStream;
 use v4l::video::Capture;
+use v4l::video::capture::Parameters;
 use v4l::{Device, Format};
 
 /// Buffers that the driver fills in turn.
 const BUFFERS: u32 = 4;
 /// `POLLIN` of poll(2).
 const READABLE: i16 = 1;
+/// Looks without a new picture, after which a camera counts as silent.
+const SILENT_LOOKS: u32 = 5;
+/// Longest wait for the first picture.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// What the camera is set to; it must be able to give exactly this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +37,10 @@ pub struct V4l2Settings {
     pub height: u32,
     /// How the driver hands pixels over.
     pub format: PixelFormat,
+    /// Pictures a second; `None` leaves it to the driver.
+    pub fps: Option<u32>,
+    /// Controls by the names that `v4l2-ctl` shows, such as `exposure_time_absolute`; set anew whenever it is opened.
+    pub controls: BTreeMap<String, i64>,
 }
 
 /// A free-running V4L2 camera with memory-mapped buffers.
@@ -38,6 +51,8 @@ pub struct V4l2Camera {
     name: String,
     settings: V4l2Settings,
     open: Option<Open>,
+    spare: Vec<u8>,
+    silent: u32,
 }
 
 struct Open {
@@ -54,13 +69,20 @@ impl V4l2Camera {
     /// opened or gives another size or format.
     pub fn open(path: &Path, settings: V4l2Settings) -> Result<Self, CaptureError> {
         check_size(settings.width as usize, settings.height as usize)?;
-        let mut camera = Self { path: path.to_owned(), name: path.display().to_string(), settings, open: None };
+        let mut camera = Self {
+            path: path.to_owned(),
+            name: path.display().to_string(),
+            settings,
+            open: None,
+            spare: vec![],
+            silent: 0,
+        };
         camera.open = Some(camera.connect().map_err(|e| camera.failed(e))?);
         Ok(camera)
     }
 
     fn connect(&self) -> io::Result<Open> {
-        let V4l2Settings { width, height, format } = &self.settings;
+        let V4l2Settings { width, height, format, fps, controls } = &self.settings;
         let device = Device::with_path(&self.path)?;
         let got = device.set_format(&Format::new(*width, *height, format.four_cc()))?;
         if (got.width, got.height, got.fourcc) != (*width, *height, format.four_cc()) {
@@ -72,6 +94,10 @@ impl V4l2Camera {
                 got.fourcc
             )));
         }
+        if let Some(fps) = fps {
+            device.set_params(&Parameters::with_fps(*fps))?;
+        }
+        controls::set(&device, controls)?;
         let stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS)?;
         Ok(Open { stream, stride: got.stride as usize, started: false })
     }
@@ -91,7 +117,24 @@ impl V4l2Camera {
             return Err(io::Error::other("the driver marked the picture as damaged"));
         }
         let bytes = bytes.get(..used).unwrap_or(bytes);
-        self.settings.format.frame(self.settings.width as usize, self.settings.height as usize, stride, bytes)
+        let (width, height) = (self.settings.width as usize, self.settings.height as usize);
+        self.settings.format.frame(width, height, stride, bytes, std::mem::take(&mut self.spare))
+    }
+
+    /// Whether pictures came since the last look.
+    fn look(&mut self) -> io::Result<()> {
+        if self.open.is_none() {
+            self.open = Some(self.connect()?);
+        }
+        let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotConnected.into()) };
+        let came = if open.started {
+            open.drain()?
+        } else {
+            open.next(FIRST)?;
+            1
+        };
+        self.silent = if came > 0 { 0 } else { self.silent + 1 };
+        if self.silent >= SILENT_LOOKS { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     fn failed(&self, error: io::Error) -> CaptureError {
@@ -101,19 +144,20 @@ impl V4l2Camera {
     fn close(&mut self) {
         // The stream panics where it cannot be stopped, as on a device that is gone.
         let _ = guarded(|| self.open = None);
+        self.silent = 0;
     }
 }
 
 impl Open {
-    /// Gives the frames that are waiting back to the driver.
-    fn drain(&mut self) -> io::Result<()> {
-        for _ in 0..BUFFERS {
+    /// Gives the frames that are waiting back to the driver, and says how many there were.
+    fn drain(&mut self) -> io::Result<u32> {
+        for drained in 0..BUFFERS {
             if !self.started || self.stream.handle().poll(READABLE, 0)? == 0 {
-                break;
+                return Ok(drained);
             }
             self.stream.next()?;
         }
-        Ok(())
+        Ok(BUFFERS)
     }
 
     /// The next frame: its bytes, how many are used, whether it is damaged.
@@ -136,6 +180,23 @@ impl Open {
 impl Camera for V4l2Camera {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn check(&mut self) -> Result<(), CaptureError> {
+        self.look().map_err(|error| {
+            self.close();
+            if error.kind() == io::ErrorKind::TimedOut {
+                CaptureError::Timeout { camera: self.name.clone(), deadline: FIRST }
+            } else {
+                self.failed(error)
+            }
+        })
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        if let Samples::Rgb8(samples) = frame.into_samples() {
+            self.spare = samples;
+        }
     }
 
     /// Takes the first picture whose exposure began after the trigger. Half of the deadline is left to the picture that

@@ -23,7 +23,13 @@ pub(in crate::cli) fn camera(config: &CameraConfig) -> anyhow::Result<Box<dyn Ca
 pub(in crate::cli) fn device(config: &DeviceConfig) -> anyhow::Result<Box<dyn Camera>> {
     use mudenet_edge::capture::{PixelFormat, V4l2Camera, V4l2Settings};
     let format = PixelFormat::of_four_cc(config.format).context("camera.format: not known to this program")?;
-    let settings = V4l2Settings { width: config.width, height: config.height, format };
+    let settings = V4l2Settings {
+        width: config.width,
+        height: config.height,
+        format,
+        fps: config.fps,
+        controls: config.controls.clone(),
+    };
     Ok(Box::new(V4l2Camera::open(&config.path, settings)?))
 }
 

@@ -1,17 +1,18 @@
 //! The loop: inputs from all threads in, one station, outputs and jobs out.
 
+mod config;
 mod inbox;
 mod loader;
 mod record;
 mod worker;
 
+pub use config::{Devices, LineConfig, Report, Watchdog};
 pub use inbox::Handle;
 pub use loader::{Prepared, Recipes};
 pub use record::{Finished, Record, RecordSink};
 
-use super::station::{Action, Counters, Station, StationConfig, StationError, StationInput};
+use super::station::{Action, Station, StationError, StationInput};
 use super::{Latency, clock};
-use crate::capture::Camera;
 use crate::guard::guarded;
 use crate::signal::{Levels, Message, OutputLine, Outputs, Signal, SignalError};
 use inbox::{Inbox, Said};
@@ -26,69 +27,6 @@ use worker::{Inspected, Worker};
 const LONGEST_SLEEP: Micros = millis(100);
 /// Messages of the controller taken before outputs and time get their turn.
 const AT_ONCE: usize = 32;
-
-/// Settings of a line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LineConfig {
-    /// Handshake, gate, watches.
-    pub station: StationConfig,
-    /// Recipe to start with.
-    pub recipe: u16,
-    /// From the trigger to the picture.
-    pub trigger_delay: Micros,
-    /// Longest wait for a picture.
-    pub capture_timeout: Micros,
-    /// Age of the newest frame after which the camera counts as lost.
-    pub camera_lost: Micros,
-    /// Longest wait for the parts on the way when the line is stopped.
-    pub stop_within: Micros,
-    /// Hand the pictures of accepted parts to the record too.
-    pub record_accepted: bool,
-}
-
-/// Everything that a line is connected to.
-pub struct Devices {
-    /// Where pictures come from.
-    pub camera: Box<dyn Camera>,
-    /// The output lines.
-    pub outputs: Box<dyn Outputs>,
-    /// The controller's serial line.
-    pub signal: Option<Box<dyn Signal>>,
-    /// Where finished parts go; it has a thread of its own.
-    pub sink: Box<dyn RecordSink>,
-    /// Where recipes come from; it has a thread of its own.
-    pub recipes: Box<dyn Recipes>,
-    /// Who is told that the loop is alive.
-    pub watchdog: Box<dyn Watchdog>,
-}
-
-/// Someone who restarts the program when it does not hear of it.
-pub trait Watchdog: Send {
-    /// The loop is alive and pictures are fresh, or it waits for a reset; called once a heartbeat.
-    fn alive(&mut self, state: State);
-}
-
-/// Nobody watches.
-impl Watchdog for () {
-    fn alive(&mut self, _state: State) {}
-}
-
-/// What a line did.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Parts and errors.
-    pub counters: Counters,
-    /// From the trigger to the result on lines and serial queue, less the time of camera and inspection, µs.
-    pub overhead: Latency,
-    /// From a pulse's due time to the level on the line, µs.
-    pub pulse: Latency,
-    /// Records dropped because the record did not take them in time.
-    pub records_dropped: u64,
-    /// Messages that did not reach the controller.
-    pub unsent: u64,
-    /// Whether parts were still on the way when the line stopped.
-    pub stopped_early: bool,
-}
 
 /// A line that is set up and not running yet.
 pub struct Line {
@@ -145,6 +83,8 @@ impl Line {
             unsent: 0,
             stopping: None,
         };
+        // After the threads were started: they would inherit it.
+        run.raise_priority();
         let ended = guarded(|| run.serve(&mut *outputs));
         // Whatever happened, nothing is accepted from here on.
         let _ = outputs.set(levels);
@@ -201,6 +141,22 @@ impl Loop {
                 self.lose_camera("no sign of life from the camera", now, outputs);
             }
             self.feed(StationInput::Tick, now, outputs);
+        }
+    }
+
+    fn raise_priority(&mut self) {
+        use thread_priority::{
+            RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let Some(priority) = self.config.realtime_priority else { return };
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+        let raised = ThreadPriorityValue::try_from(priority).map_err(|reason| reason.to_string()).and_then(|value| {
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(reason) = raised {
+            self.recorder.notice(format!("box.realtime_priority: {priority} cannot be had: {reason}"));
         }
     }
 
@@ -266,7 +222,11 @@ impl Loop {
     /// Hands `input` to the station, does what it says, and sets the lines.
     fn feed(&mut self, input: StationInput, now: Micros, outputs: &mut dyn Outputs) {
         let Self { station, signal, watchdog, worker, loader, recorder, config, .. } = self;
-        let (part, loaded, unsent, camera) = (&mut self.part, &mut self.loaded, &mut self.unsent, self.camera);
+        // An inspection that hangs is no sign of life.
+        let longest = config.station.machine.inspect_timeout.saturating_add(config.camera_lost);
+        let hangs = self.part.is_some_and(|part| now >= part.triggered.saturating_add(longest));
+        let fresh = self.camera && !hangs;
+        let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let mut judged = None;
         let mut worker_full = false;
         let due = station.gate_deadline();
@@ -291,7 +251,7 @@ impl Loop {
             Action::Error(code) => recorder.put(Record::Error { code, at: now }),
             Action::Alive(state) => {
                 // Without a picture there is nothing to live for, unless a person is waited for.
-                if camera || matches!(state, State::Error | State::Halted) {
+                if fresh || (!hangs && matches!(state, State::Error | State::Halted)) {
                     watchdog.alive(state);
                 }
             }
