@@ -1,8 +1,7 @@
 //! Time of one frame through the networks: this project's operators against tract alone, in interleaved rounds.
 //!
 //! `cargo bench --bench infer` runs the full-width model at 256×256 on 1 thread and on all;
-//! `cargo bench --bench infer -- WIDTH SIZE ROUNDS` runs another. `benches/peers/compare.py` drives the last form,
-//! `-- WIDTH SIZE ROUNDS serve MODEL THREADS`: write the model to the file MODEL, then time one frame for each line read.
+//! `cargo bench --bench infer -- WIDTH SIZE ROUNDS` runs another. `benches/peers/run` compares with other runtimes.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -13,7 +12,6 @@
 mod model;
 
 use mudenet_edge::infer::{Engine, Isa, Scorer, TractScorer};
-use mudenet_edge::preprocess::ModelInput;
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -21,13 +19,6 @@ fn main() {
     let [width, size, rounds] = [0, 1, 2].map(|i| numbers.get(i).copied().unwrap_or([64, 256, 7][i]));
     let bundle = model::bundle(model::Network { width, rows: size, columns: size, seed: 1 });
     let input = model::input(size, size, 2);
-    let words: Vec<String> = std::env::args().skip_while(|argument| argument != "serve").skip(1).collect();
-    if let [path, threads, ..] = &words[..] {
-        bundle.save(std::path::Path::new(path)).expect("the model file is written");
-        let threads = threads.parse().expect("a number of threads");
-        let candidate = Candidate::new("fused", &bundle, Engine::Fused(Isa::best()), threads);
-        return serve(candidate, &input);
-    }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let mut engines: Vec<Candidate> = Vec::new();
     for isa in Isa::available() {
@@ -60,16 +51,6 @@ fn main() {
             1e3 * candidate.times[0].as_secs_f64(),
             median.as_secs_f64() / reference.as_secs_f64()
         );
-    }
-}
-
-/// Answers each line of standard input with one frame's milliseconds.
-fn serve(mut candidate: Candidate, input: &ModelInput) {
-    println!("ready");
-    for _ in std::io::stdin().lines() {
-        let start = Instant::now();
-        candidate.pool.install(|| candidate.scorer.score(input)).expect("the network runs");
-        println!("{}", 1e3 * start.elapsed().as_secs_f64());
     }
 }
 

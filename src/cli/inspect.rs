@@ -160,7 +160,7 @@ fn readable(line: &Line) -> String {
 }
 
 /// Set by Ctrl-C or a termination signal; the second one ends the program at once.
-fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     let handle = move || {

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod audit;
+mod bench;
 mod calibrate;
 mod collect;
 mod csv;
@@ -47,6 +48,7 @@ enum Command {
     Drift(drift::Args),
     Records(records::Args),
     Audit(audit::Args),
+    Bench(bench::Args),
     Run(run::Args),
     Doctor(doctor::Args),
     Collect(collect::Args),
@@ -64,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Drift(args) => drift::run(&args),
         Command::Records(args) => records::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Collect(args) => collect::run(&args),

@@ -118,6 +118,27 @@ impl Graph {
         self.node("Relu", &[x], vec![])
     }
 
+    /// QuantizeLinear and DequantizeLinear to unsigned 8 bits.
+    #[allow(dead_code, reason = "each test file uses its own part")]
+    pub(crate) fn rounded(&mut self, x: &str, step: f32, zero_point: u8) -> String {
+        self.names += 1;
+        let (scale, zero) = (format!("scale_{}", self.names), format!("zero_{}", self.names));
+        self.proto.initializer.push(pb::TensorProto {
+            data_type: pb::tensor_proto::DataType::Float as i32,
+            raw_data: step.to_le_bytes().to_vec(),
+            name: scale.clone(),
+            ..Default::default()
+        });
+        self.proto.initializer.push(pb::TensorProto {
+            data_type: pb::tensor_proto::DataType::Uint8 as i32,
+            raw_data: vec![zero_point],
+            name: zero.clone(),
+            ..Default::default()
+        });
+        let stored = self.node("QuantizeLinear", &[x, &scale, &zero], vec![]);
+        self.node("DequantizeLinear", &[&stored, &scale, &zero], vec![])
+    }
+
     /// Convolution of `gain` times the variance-keeping magnitude.
     pub(crate) fn conv(&mut self, x: &str, [co, ci, kh, kw]: [usize; 4], stride: i64, pad: i64, gain: f32) -> String {
         let weight = self.weights(&[co, ci, kh, kw], gain * (2.0 / (ci * kh * kw) as f32).sqrt());

@@ -1,5 +1,7 @@
 //! What the engine computes: maps of (channels, height, width) and the layers between them.
 
+use crate::infer::kernels::Grid;
+
 /// Index of a node in its [`Graph`].
 pub(in super::super) type Id = usize;
 
@@ -55,8 +57,8 @@ pub(in super::super) struct Term {
 pub(in super::super) enum Layer {
     /// Given from outside.
     Input,
-    /// `activation(convolution + residual)`, then perhaps averaged over 2 × 2 pixels.
-    Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool },
+    /// `activation(convolution + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded.
+    Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
     /// Σ over channels of (Σ of terms)²: one channel.
     Squares { terms: Vec<Term> },
 }

@@ -86,7 +86,7 @@ pub(super) fn layouts(graph: &Graph) -> Vec<Layout> {
     layouts
 }
 
-/// Memory shared by maps that are never needed at the same time, in whatever order independent nodes are computed.
+/// Memory shared by maps that are never needed at the same time when nodes are computed in their order.
 #[derive(Debug)]
 pub(super) struct Slots {
     /// The slot of each node.
@@ -97,20 +97,18 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn assign(graph: &Graph, layouts: &[Layout]) -> Self {
-        let ancestors = ancestors(graph);
-        let mut consumers: Vec<Vec<Id>> = vec![vec![]; graph.nodes.len()];
+        // The last node that reads each map; inputs are all filled before the first node, outputs read after the last.
+        let mut last: Vec<Id> = (0..graph.nodes.len()).collect();
         for (id, node) in graph.nodes.iter().enumerate() {
-            node.inputs().into_iter().for_each(|input| consumers[input].push(id));
+            node.inputs().into_iter().for_each(|input| last[input] = id);
         }
+        graph.outputs.iter().for_each(|output| last[*output] = usize::MAX);
         let mut slots = Self { of: Vec::new(), layouts: Vec::new() };
         let mut tenants: Vec<Id> = Vec::new();
         for (id, layout) in layouts.iter().enumerate() {
-            let is_free = |tenant: &Id| {
-                !graph.outputs.contains(tenant)
-                    && !consumers[*tenant].is_empty()
-                    && consumers[*tenant].iter().all(|consumer| ancestors[id][*consumer])
-            };
-            let free = (0..tenants.len()).find(|slot| slots.layouts[*slot] == *layout && is_free(&tenants[*slot]));
+            let given = graph.nodes[id].layer == Layer::Input;
+            let is_free = |slot: &usize| slots.layouts[*slot] == *layout && last[tenants[*slot]] < id;
+            let free = (0..tenants.len()).find(is_free).filter(|_| !given);
             let slot = free.unwrap_or_else(|| {
                 slots.layouts.push(*layout);
                 tenants.push(id);
@@ -121,18 +119,4 @@ impl Slots {
         }
         slots
     }
-}
-
-/// For each node, which nodes must be computed before it.
-fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
-    let mut all: Vec<Vec<bool>> = Vec::new();
-    for node in &graph.nodes {
-        let mut mine = vec![false; graph.nodes.len()];
-        for input in node.inputs() {
-            mine[input] = true;
-            mine.iter_mut().zip(&all[input]).for_each(|(mine, theirs)| *mine |= theirs);
-        }
-        all.push(mine);
-    }
-    all
 }

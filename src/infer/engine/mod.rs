@@ -2,6 +2,7 @@
 
 mod graph;
 mod layout;
+mod rotate;
 mod step;
 mod taps;
 #[cfg(test)]
@@ -13,7 +14,6 @@ use super::kernels::{Buffer, Isa};
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
 use layout::{Layout, Slots, layouts};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use step::Step;
@@ -36,10 +36,6 @@ struct Planned {
     step: Option<Step>,
     slot: usize,
     layout: Layout,
-    /// Distinct nodes to wait for.
-    waits: usize,
-    /// Nodes that wait for this one.
-    wakes: Vec<Id>,
 }
 
 /// Memory for one run of a [`Network`], kept from frame to frame.
@@ -53,22 +49,9 @@ impl Network {
     pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
         let layouts = layouts(graph);
         let slots = Slots::assign(graph, &layouts);
-        let mut nodes: Vec<Planned> = (0..graph.nodes.len())
-            .map(|id| Planned {
-                step: Step::new(isa, graph, &layouts, id),
-                slot: slots.of[id],
-                layout: layouts[id],
-                waits: 0,
-                wakes: vec![],
-            })
+        let nodes: Vec<Planned> = (0..graph.nodes.len())
+            .map(|id| Planned { step: Step::new(isa, graph, &layouts, id), slot: slots.of[id], layout: layouts[id] })
             .collect();
-        for (id, node) in graph.nodes.iter().enumerate() {
-            let mut inputs = node.inputs();
-            inputs.sort_unstable();
-            inputs.dedup();
-            nodes[id].waits = inputs.len();
-            inputs.into_iter().for_each(|input| nodes[input].wakes.push(id));
-        }
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
         let timer = Timer::new(nodes.len());
         Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone(), timer }
@@ -96,17 +79,12 @@ impl Network {
             maps.push(RwLock::new(map));
             rest = after;
         }
-        let waits: Vec<AtomicUsize> = self.nodes.iter().map(|node| AtomicUsize::new(node.waits)).collect();
-        let (maps, waits) = (&maps[..], &waits[..]);
-        rayon::scope(|scope| {
-            for (id, values) in self.inputs.iter().zip(inputs) {
-                let mut map = write(maps, self.nodes[*id].slot);
-                self.nodes[*id].layout.import(values, &mut map);
-            }
-            for id in &self.inputs {
-                self.wake(scope, *id, maps, waits);
-            }
-        });
+        for (id, values) in self.inputs.iter().zip(inputs) {
+            let mut map = write(&maps, self.nodes[*id].slot);
+            self.nodes[*id].layout.import(values, &mut map);
+        }
+        // One layer after the other, its rows on all threads: few maps are alive at a time.
+        (0..self.nodes.len()).for_each(|id| self.compute(id, &maps));
         for (id, values) in self.outputs.iter().zip(outputs) {
             let map = maps[self.nodes[*id].slot].read().unwrap_or_else(PoisonError::into_inner);
             self.nodes[*id].layout.export(&map, values);
@@ -123,19 +101,6 @@ impl Network {
     pub(super) fn take_times(&self) -> Vec<Duration> {
         let computed = self.nodes.iter().map(|node| node.step.is_some());
         self.timer.take().into_iter().zip(computed).filter_map(|(time, computed)| computed.then_some(time)).collect()
-    }
-
-    /// Starts the nodes that waited only for `id`.
-    fn wake<'a>(&'a self, scope: &rayon::Scope<'a>, id: Id, maps: &'a Maps<'a>, waits: &'a [AtomicUsize]) {
-        for next in &self.nodes[id].wakes {
-            if waits[*next].fetch_sub(1, Ordering::AcqRel) == 1 {
-                let next = *next;
-                scope.spawn(move |scope| {
-                    self.compute(next, maps);
-                    self.wake(scope, next, maps, waits);
-                });
-            }
-        }
     }
 
     fn compute(&self, id: Id, maps: &Maps) {

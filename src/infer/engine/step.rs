@@ -2,9 +2,12 @@
 
 use super::graph::{Graph, Id, Layer, Shape, Term};
 use super::layout::{Layout, winograd};
+use super::rotate::to_lower_triangle;
 use super::taps::{axis_taps, period};
 use crate::infer::Operator;
-use crate::infer::kernels::{AverageRows, Band, Buffer, GatherRow, Isa, Output, Residual, Tap, Tile, padded};
+use crate::infer::kernels::{
+    AverageRows, Band, Buffer, Finish, GatherRow, Grid, Isa, Output, Residual, Tap, Tile, padded,
+};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -24,6 +27,7 @@ pub(super) struct Step {
     bias: Buffer,
     residual: bool,
     relu: bool,
+    grid: Option<Grid>,
     /// Multiplications by the definition.
     direct: u64,
 }
@@ -39,6 +43,11 @@ enum Work {
 struct Phase {
     taps: Vec<MapTap>,
     weights: Buffer,
+    bias: Buffer,
+    /// Row k of the weights is zero past channel k.
+    triangle: bool,
+    /// Multiplications an output.
+    multiplications: usize,
 }
 
 /// A [`Tap`] of any row.
@@ -75,9 +84,9 @@ impl Step {
         for term in terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
         }
-        let (residual, relu, pool) = match &node.layer {
-            Layer::Convolve { residual, relu, pool, .. } => (residual.is_some(), *relu, *pool),
-            _ => (false, false, false),
+        let (residual, relu, pool, grid) = match &node.layer {
+            Layer::Convolve { residual, relu, pool, grid, .. } => (residual.is_some(), *relu, *pool, *grid),
+            _ => (false, false, false, None),
         };
         let work = match winograd(graph, node) {
             Some(tile) => {
@@ -92,7 +101,8 @@ impl Step {
                 let phase = |index: usize| {
                     let phase = [index / period[1], index % period[1]];
                     let used = phase[0] < height && phase[1] < width;
-                    Phase::new(isa, if used { terms } else { &[] }, layouts, channels, period, phase)
+                    let squares = matches!(node.layer, Layer::Squares { .. });
+                    Phase::new(isa, if used { terms } else { &[] }, layouts, &bias, squares, period, phase)
                 };
                 let phases = (0..period[0] * period[1]).map(phase).collect();
                 Work::Gather { phases, period, pool, squares: matches!(node.layer, Layer::Squares { .. }) }
@@ -108,7 +118,7 @@ impl Step {
         let direct =
             terms.iter().map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]));
         let direct = direct.sum();
-        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, direct })
+        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, grid, direct })
     }
 
     /// What it computes and how.
@@ -121,7 +131,7 @@ impl Step {
                 let planned = tiles * tile_size * self.input_layouts[0].shape.channels * channels;
                 (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
             }
-            Work::Gather { phases, pool, squares, .. } => {
+            Work::Gather { phases, pool, squares, period } => {
                 let mut method = if phases.len() > 1 { "sub-pixel" } else { "direct" }.to_owned();
                 if *squares {
                     method += ", squared and summed";
@@ -129,9 +139,17 @@ impl Step {
                 if *pool {
                     method += ", pooled";
                 }
-                (method, self.direct)
+                let [down, across] = *period;
+                let planned = phases.iter().enumerate().map(|(index, phase)| {
+                    let factor = 1 + usize::from(*pool);
+                    let rows = (factor * height).saturating_sub(index / across).div_ceil(down);
+                    let columns = (factor * width).saturating_sub(index % across).div_ceil(across);
+                    rows * columns * phase.multiplications
+                });
+                (method, planned.sum::<usize>() as u64)
             }
         };
+        let method = method + if self.grid.is_some() { ", rounded to 8 bits" } else { "" };
         Operator { name: name.to_owned(), method, shape: [channels, height, width], direct: self.direct, planned }
     }
 
@@ -156,7 +174,7 @@ impl Step {
                                 out,
                                 step,
                                 residual: self.residual(inputs, row, x, period[1]),
-                                relu: self.relu,
+                                finish: self.finish(),
                             },
                         };
                         self.gather(isa, phase, inputs, row / period[0], count, output, &mut scratch.taps);
@@ -195,7 +213,7 @@ impl Step {
             out: &mut out[self.layout.halo * self.layout.pitch..],
             out_row: self.layout.row(),
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
-            relu: self.relu,
+            finish: self.finish(),
             scratch: &mut scratch.buffer,
         };
         band.run(isa);
@@ -218,7 +236,8 @@ impl Step {
             let start = (tap.row + row * tap.row_step) * self.input_layouts[tap.source].row() + tap.start;
             Tap { source: tap.source, start, step: tap.step, depth: tap.depth }
         }));
-        GatherRow { sources, taps, weights: &phase.weights, bias: &self.bias, count, output }.run(isa);
+        let Phase { weights, bias, triangle, .. } = phase;
+        GatherRow { sources, taps, weights, triangle: *triangle, bias, count, output }.run(isa);
     }
 
     fn pooled(
@@ -236,13 +255,18 @@ impl Step {
             let (top, bottom) = buffer[..4 * width * pitch].split_at_mut(2 * width * pitch);
             for (y, line) in [&mut *top, &mut *bottom].into_iter().enumerate() {
                 for phase in phases {
-                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, relu: self.relu };
+                    let finish = Finish { grid: None, ..self.finish() };
+                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, finish };
                     self.gather(isa, phase, inputs, 2 * row + y, 2 * width, output, taps);
                 }
             }
             let out = &mut out[self.layout.halo * pitch..][..width * pitch];
-            AverageRows { top, bottom, out, pitch }.run(isa);
+            AverageRows { top, bottom, out, pitch, finish: Finish { relu: false, grid: self.grid } }.run(isa);
         }
+    }
+
+    fn finish(&self) -> Finish {
+        Finish { relu: self.relu, grid: self.grid }
     }
 
     /// The residual map from an output on, every `step`-th pixel.
@@ -257,10 +281,12 @@ impl Phase {
         isa: Isa,
         terms: &[Term],
         layouts: &[Layout],
-        channels: usize,
+        bias: &Buffer,
+        squares: bool,
         period: [usize; 2],
         phase: [usize; 2],
     ) -> Self {
+        let channels = bias.len();
         let mut taps: Vec<MapTap> = Vec::new();
         let mut matrix: Vec<f32> = Vec::new();
         for (source, Term { input, convolution }) in terms.iter().enumerate() {
@@ -289,7 +315,18 @@ impl Phase {
                 }
             }
         }
-        Self { taps, weights: isa.pack(&matrix, channels) }
+        let depth = matrix.len() / channels.max(1);
+        if !squares {
+            let weights = isa.pack(&matrix, channels, false);
+            return Self { taps, weights, bias: bias.clone(), triangle: false, multiplications: depth * channels };
+        }
+        // The bias is the weight of an input that is always 1.
+        matrix.extend_from_slice(bias);
+        to_lower_triangle(&mut matrix, channels);
+        let bias = Buffer::from(&matrix[depth * channels..]);
+        let weights = isa.pack(&matrix[..depth * channels], channels, true);
+        let multiplications = weights.len();
+        Self { taps, weights, bias, triangle: true, multiplications }
     }
 }
 

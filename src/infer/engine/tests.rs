@@ -1,6 +1,7 @@
 //! Every layer on every instruction set and number of threads against a direct sum in f64.
 
 use super::*;
+use crate::infer::kernels::Grid;
 
 /// Largest error relative to the map's largest value.
 const TOLERANCE: f64 = 2e-5;
@@ -121,7 +122,7 @@ fn transposed(outputs: usize, inputs: usize, kernel: usize, stride: usize, pad: 
 
 fn convolve(input: Id, convolution: Convolution, shape: Shape) -> Node {
     let term = Term { input, convolution };
-    Node { layer: Layer::Convolve { term, residual: None, relu: false, pool: false }, shape }
+    Node { layer: Layer::Convolve { term, residual: None, relu: false, pool: false, grid: None }, shape }
 }
 
 fn input(shape: Shape) -> Node {
@@ -216,8 +217,10 @@ fn residual_blocks_and_pooling() {
         let map = shape(width, 12, 20);
         let term = |input, k, seed| Term { input, convolution: convolution(width, width, k, 1, k / 2, seed) };
         let stem = Term { input: 0, convolution: convolution(width, 3, 7, 1, 3, 9) };
-        let node =
-            |term, residual, pool| Node { layer: Layer::Convolve { term, residual, relu: true, pool }, shape: map };
+        let node = |term, residual, pool| Node {
+            layer: Layer::Convolve { term, residual, relu: true, pool, grid: None },
+            shape: map,
+        };
         let nodes = vec![
             input(shape(3, 24, 40)),
             node(stem, None, true),
@@ -228,6 +231,41 @@ fn residual_blocks_and_pooling() {
             node(term(5, 1, 18), Some(3), false),
         ];
         check(&format!("trunk of width {width}"), &Graph { nodes, outputs: vec![1, 3, 5, 6] });
+    }
+}
+
+/// Every value is a multiple of the step, and none nearer to the exact value.
+#[test]
+fn maps_are_rounded_to_eight_bits() {
+    let step = 0.07;
+    let (low, high) = (-8.0, 11.0);
+    let map = shape(24, 12, 20);
+    let trunk = |k, seed| Term { input: 0, convolution: convolution(24, 24, k, 1, k / 2, seed) };
+    let stem = Term { input: 0, convolution: convolution(24, 3, 7, 1, 3, 9) };
+    for (name, from, term, residual, relu, pool) in [
+        ("Winograd", map, trunk(3, 1), Some(0), false, false),
+        ("Winograd, positive", map, trunk(5, 3), None, true, false),
+        ("direct", map, trunk(1, 5), None, false, false),
+        ("pooled", shape(3, 24, 40), stem, None, true, true),
+    ] {
+        let graph = |grid| {
+            let layer = Layer::Convolve { term: term.clone(), residual, relu, pool, grid };
+            Graph { nodes: vec![input(from), Node { layer, shape: map }], outputs: vec![1] }
+        };
+        let picture = vec![values(from.len(), 7)];
+        let exact = &naive(&graph(None), &picture)[1];
+        for isa in Isa::available() {
+            let got = &run(isa, 1, &graph(Some(Grid { step, low, high })), &picture)[0];
+            for (exact, got) in exact.iter().zip(got) {
+                let steps = (got / step).round();
+                assert!((got - steps * step).abs() < 1e-6 && (low..=high).contains(&steps), "{name}: {got}");
+                let nearest = exact.clamp(f64::from(low * step), f64::from(high * step));
+                let error = (nearest - f64::from(*got)).abs();
+                assert!(error <= f64::from(step) * 0.5001, "{name} on {}: {exact} became {got}", isa.name());
+            }
+            let largest = got.iter().fold(0.0f32, |m, v| m.max(*v));
+            assert!((largest - high * step).abs() < 1e-6, "{name}: the limit is reached, so that it is tested");
+        }
     }
 }
 

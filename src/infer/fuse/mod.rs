@@ -92,11 +92,12 @@ impl Region {
             let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
             let layer = match pattern.kind {
                 Kind::Squares => Layer::Squares { terms },
-                Kind::Convolve { residual, relu, pool } => Layer::Convolve {
+                Kind::Convolve { residual, relu, pool, grid } => Layer::Convolve {
                     term: terms.pop().context("a convolution")?,
                     residual: residual.as_ref().map(id).transpose()?,
                     relu,
                     pool,
+                    grid,
                 },
             };
             ids.insert(outlet, graph.nodes.len());

@@ -1,6 +1,7 @@
 //! Nodes of a decluttered tract model → layers of the engine's graph.
 
 use crate::infer::engine::{Convolution, Shape};
+use crate::infer::kernels::Grid;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec, SumPool};
@@ -8,6 +9,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::{Add, Max, Mul, Square, Sub};
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
+use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8};
 
 /// A layer as it stands in the model.
 pub(super) struct Pattern {
@@ -19,7 +21,7 @@ pub(super) struct Pattern {
 
 /// What a [`Pattern`] does with its convolutions.
 pub(super) enum Kind {
-    Convolve { residual: Option<OutletId>, relu: bool, pool: bool },
+    Convolve { residual: Option<OutletId>, relu: bool, pool: bool, grid: Option<Grid> },
     Squares,
 }
 
@@ -44,10 +46,12 @@ pub(super) fn is_convolution(node: &TypedNode) -> bool {
     node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<EinSum>()
 }
 
-/// Pool(ReLU(convolution + residual)), every part but the convolution optional.
+/// Rounded(Pool(ReLU(convolution + residual))), every part but the convolution optional.
 fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
-    let pooled = pool_input(model, outlet);
-    let activated = pooled.unwrap_or(outlet);
+    let rounded = rounded_input(model, outlet);
+    let (exact, grid) = rounded.map_or((outlet, None), |(exact, grid)| (exact, Some(grid)));
+    let pooled = pool_input(model, exact);
+    let activated = pooled.unwrap_or(exact);
     let positive = relu_input(model, activated);
     let sum = positive.unwrap_or(activated);
     let (term, residual) = match linear(model, sum) {
@@ -57,7 +61,7 @@ fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
     if pooled.is_some() && (term.1.transposed || residual.is_some()) {
         return Err("pooling after more than a convolution and its activation".into());
     }
-    let kind = Kind::Convolve { residual, relu: positive.is_some(), pool: pooled.is_some() };
+    let kind = Kind::Convolve { residual, relu: positive.is_some(), pool: pooled.is_some(), grid };
     Ok(Pattern { kind, terms: vec![term], shape: map_shape(model, outlet)? })
 }
 
@@ -86,6 +90,26 @@ fn binary<O: tract_onnx::tract_core::ops::binary::BinMiniOp>(node: &TypedNode) -
     let op = node.op_as::<TypedBinOp>()?;
     let [a, b] = node.inputs[..] else { return None };
     op.0.is::<O>().then_some([a, b])
+}
+
+/// The map that is quantized and dequantized with one scale, and what it is rounded to; none where its exact values are
+/// wanted, too.
+fn rounded_input(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid)> {
+    let dequantize = model.node(outlet.node);
+    let DequantizeLinearF32 { scale, zero_point } = dequantize.op_as()?;
+    let stored = *dequantize.inputs.first()?;
+    let quantize = model.node(stored.node);
+    let op = &quantize.op_as::<ElementWiseOp>()?.0;
+    let (inverse, zero, lowest, highest) = match (op.downcast_ref(), op.downcast_ref()) {
+        (Some(QuantizeLinearU8 { scale, zero_point }), _) => (*scale, i32::from(*zero_point), 0, 255),
+        (_, Some(QuantizeLinearI8 { scale, zero_point })) => (*scale, i32::from(*zero_point), -128, 127),
+        _ => return None,
+    };
+    let exact = *quantize.inputs.first()?;
+    let used_once = |outlet| model.outlet_successors(outlet).len() == 1;
+    let same = scale.recip() == inverse && *zero_point == zero && scale.is_normal() && *scale > 0.0;
+    let grid = Grid { step: *scale, low: (lowest - zero) as f32, high: (highest - zero) as f32 };
+    (same && used_once(exact) && used_once(stored)).then_some((exact, grid))
 }
 
 fn pool_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {

@@ -1,7 +1,7 @@
 //! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
 
 use super::vector::{BLOCK, Vector, multiply_add};
-use super::{Isa, Kernel, next_panel};
+use super::{Finish, Isa, Kernel, next_panel, skipped};
 
 /// Neighbouring inputs that each output of a row takes from one source.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub(in super::super) struct GatherRow<'a> {
     pub taps: &'a [Tap],
     /// (Σ depth, channels), packed with [`Isa::pack`].
     pub weights: &'a [f32],
+    /// Row k of the weights is zero past channel k, and packed so.
+    pub triangle: bool,
     /// One value a channel; their number is a multiple of [`super::LANES`].
     pub bias: &'a [f32],
     /// Outputs in the row.
@@ -42,8 +44,7 @@ pub(in super::super) enum Output<'a> {
         step: usize,
         /// Added before the activation.
         residual: Option<Residual<'a>>,
-        /// Replace negative values by 0.
-        relu: bool,
+        finish: Finish,
     },
     /// The sum over channels of each output's square, `step` values apart.
     Squares {
@@ -81,7 +82,7 @@ impl GatherRow<'_> {
             );
         }
         let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
-        assert_eq!(self.weights.len(), depth * channels, "weights of all taps");
+        assert_eq!(self.weights.len(), self.packed(isa, depth), "weights of all taps");
         match &self.output {
             Output::Pixels { out, step, residual, .. } => {
                 assert!((count - 1) * step + channels <= out.len(), "outputs in their slice");
@@ -117,22 +118,36 @@ impl Kernel for GatherRow<'_> {
 }
 
 impl GatherRow<'_> {
+    /// Length of the packed weights.
+    fn packed(&self, isa: Isa, depth: usize) -> usize {
+        let channels = self.bias.len();
+        let (mut length, mut first) = (0, 0);
+        while first < channels {
+            let width = next_panel((channels - first) / isa.lanes(), isa.panel()) * isa.lanes();
+            length += width * (depth - skipped(first, depth, self.triangle));
+            first += width;
+        }
+        length
+    }
+
     #[inline(always)]
     unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize) {
         let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
         let mut squares = [0.0; R];
-        let mut channel = 0;
+        let (mut channel, mut start) = (0, 0);
         while channel < self.bias.len() {
             let vectors = next_panel((self.bias.len() - channel) / V::LANES, V::PANEL);
+            let skip = skipped(channel, depth, self.triangle);
             // SAFETY: the caller's.
             unsafe {
-                let weights = self.weights.as_ptr().add(channel * depth);
+                let weights = self.weights.as_ptr().add(start);
                 match vectors {
-                    1 => self.block::<V, R, 1>(x, channel, weights, &mut squares),
-                    2 => self.block::<V, R, 2>(x, channel, weights, &mut squares),
-                    _ => self.block::<V, R, 4>(x, channel, weights, &mut squares),
+                    1 => self.block::<V, R, 1>(x, channel, skip, weights, &mut squares),
+                    2 => self.block::<V, R, 2>(x, channel, skip, weights, &mut squares),
+                    _ => self.block::<V, R, 4>(x, channel, skip, weights, &mut squares),
                 }
             }
+            start += vectors * V::LANES * (depth - skip);
             channel += vectors * V::LANES;
         }
         if let Output::Squares { out, step } = &mut self.output {
@@ -142,12 +157,13 @@ impl GatherRow<'_> {
         }
     }
 
-    /// R outputs from `x` on, N vectors of channels from `channel` on.
+    /// R outputs from `x` on, N vectors of channels from `channel` on; the first `skip` inputs have no weights.
     #[inline(always)]
     unsafe fn block<V: Vector, const R: usize, const N: usize>(
         &mut self,
         x: usize,
         channel: usize,
+        mut skip: usize,
         mut weights: *const f32,
         squares: &mut [f32; R],
     ) {
@@ -161,13 +177,14 @@ impl GatherRow<'_> {
                 }
             }
             for tap in self.taps {
-                let inputs = self.sources.get_unchecked(tap.source).as_ptr().add(tap.start + x * tap.step);
-                sums = multiply_add(sums, inputs, tap.step, tap.depth, weights);
-                weights = weights.add(tap.depth * N * V::LANES);
+                let first = skip.min(tap.depth);
+                skip -= first;
+                let inputs = self.sources.get_unchecked(tap.source).as_ptr().add(tap.start + x * tap.step + first);
+                sums = multiply_add(sums, inputs, tap.step, tap.depth - first, weights);
+                weights = weights.add((tap.depth - first) * N * V::LANES);
             }
             match &mut self.output {
-                Output::Pixels { out, step, residual, relu } => {
-                    let zero = V::splat(0.0);
+                Output::Pixels { out, step, residual, finish } => {
                     for (r, row) in sums.iter_mut().enumerate() {
                         for (n, value) in row.iter_mut().enumerate() {
                             let at = channel + n * V::LANES;
@@ -175,10 +192,7 @@ impl GatherRow<'_> {
                                 let other = residual.values.as_ptr().add((x + r) * residual.step + at);
                                 *value = value.add(V::load(other));
                             }
-                            if *relu {
-                                *value = zero.max(*value);
-                            }
-                            value.store(out.as_mut_ptr().add((x + r) * *step + at));
+                            finish.apply(*value).store(out.as_mut_ptr().add((x + r) * *step + at));
                         }
                     }
                 }

@@ -4,9 +4,11 @@
 #![allow(unsafe_code)]
 
 mod buffer;
+mod finish;
 mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod peak;
 mod pool;
 mod portable;
 mod vector;
@@ -15,6 +17,7 @@ mod winograd;
 mod x86;
 
 pub(super) use buffer::Buffer;
+pub(super) use finish::{Finish, Grid};
 pub(super) use gather::{GatherRow, Output, Residual, Tap};
 pub(super) use pool::AverageRows;
 use vector::Vector;
@@ -144,21 +147,26 @@ impl Isa {
 
     /// Reorders a (depth, channels) matrix for the micro-kernel: panel by panel, each (depth, panel width).
     ///
-    /// `channels` is a multiple of [`LANES`].
-    pub(super) fn pack(self, matrix: &[f32], channels: usize) -> Buffer {
+    /// `channels` is a multiple of [`LANES`]. Of a lower `triangle` each panel leaves out the rows before its first
+    /// channel.
+    pub(super) fn pack(self, matrix: &[f32], channels: usize, triangle: bool) -> Buffer {
         let depth = matrix.len() / channels.max(1);
-        let mut packed = Buffer::zeroed(matrix.len());
-        let (mut at, mut first) = (0, 0);
+        let mut packed = Vec::with_capacity(matrix.len());
+        let mut first = 0;
         while first < channels {
             let width = next_panel((channels - first) / self.lanes(), self.panel()) * self.lanes();
-            for k in 0..depth {
-                packed[at..at + width].copy_from_slice(&matrix[k * channels + first..][..width]);
-                at += width;
+            for k in skipped(first, depth, triangle)..depth {
+                packed.extend_from_slice(&matrix[k * channels + first..][..width]);
             }
             first += width;
         }
-        packed
+        Buffer::from(&packed[..])
     }
+}
+
+/// Rows that a panel from channel `first` on leaves out.
+fn skipped(first: usize, depth: usize, triangle: bool) -> usize {
+    if triangle { first.min(depth) } else { 0 }
 }
 
 /// Vectors in the next panel where `left` vectors of channels are left and `most` fit a panel: 4, 2 or 1.

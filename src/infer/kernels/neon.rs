@@ -69,6 +69,18 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: the caller's.
+        Self(unsafe { vminq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the caller's.
+        Self(unsafe { vrndnq_f32(self.0) })
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: the caller's.
         unsafe { vaddvq_f32(self.0) }

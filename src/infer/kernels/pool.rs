@@ -1,7 +1,7 @@
 //! Average pooling by 2 × 2.
 
 use super::vector::Vector;
-use super::{Isa, Kernel};
+use super::{Finish, Isa, Kernel};
 
 /// A row of averages of 2 × 2 pixels.
 pub(in super::super) struct AverageRows<'a> {
@@ -13,6 +13,8 @@ pub(in super::super) struct AverageRows<'a> {
     pub out: &'a mut [f32],
     /// Values a pixel, a multiple of [`super::LANES`].
     pub pitch: usize,
+    /// For the averages.
+    pub finish: Finish,
 }
 
 impl AverageRows<'_> {
@@ -40,7 +42,7 @@ impl Kernel for AverageRows<'_> {
                     let top = V::load(self.top.as_ptr().add(left)).add(V::load(self.top.as_ptr().add(right)));
                     let bottom = V::load(self.bottom.as_ptr().add(left)).add(V::load(self.bottom.as_ptr().add(right)));
                     let mean = top.add(bottom).mul(V::splat(0.25));
-                    mean.store(self.out.as_mut_ptr().add(x * self.pitch + channel));
+                    self.finish.apply(mean).store(self.out.as_mut_ptr().add(x * self.pitch + channel));
                 }
             }
         }

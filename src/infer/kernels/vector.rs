@@ -25,6 +25,10 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The larger one; `other` where it is not a number.
     unsafe fn max(self, other: Self) -> Self;
+    /// The smaller one; `other` where it is not a number.
+    unsafe fn min(self, other: Self) -> Self;
+    /// The nearest integer, ties to even.
+    unsafe fn round(self) -> Self;
     /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
     /// Asks for the cache line at `from`, which need not be valid.

@@ -30,7 +30,7 @@ pub(super) unsafe fn with_avx2(kernel: impl Kernel) {
 
 macro_rules! vector {
     ($name:ident, $lanes:literal, $panel:literal, $load:ident, $store:ident, $splat:ident, $add:ident,
-     $sub:ident, $mul:ident, $fma:ident, $max:ident, $sum:expr) => {
+     $sub:ident, $mul:ident, $fma:ident, $max:ident, $min:ident, $round:expr, $sum:expr) => {
         impl Vector for $name {
             const LANES: usize = $lanes;
             const PANEL: usize = $panel;
@@ -84,6 +84,18 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            unsafe fn min(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                Self(unsafe { $min(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            unsafe fn round(self) -> Self {
+                // SAFETY: the caller's.
+                Self(unsafe { $round(self.0) })
+            }
+
+            #[inline(always)]
             unsafe fn sum(self) -> f32 {
                 // SAFETY: the caller's.
                 unsafe { $sum(self.0) }
@@ -110,6 +122,8 @@ vector!(
     _mm512_mul_ps,
     _mm512_fmadd_ps,
     _mm512_max_ps,
+    _mm512_min_ps,
+    _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>,
     _mm512_reduce_add_ps
 );
 
@@ -125,6 +139,8 @@ vector!(
     _mm256_mul_ps,
     _mm256_fmadd_ps,
     _mm256_max_ps,
+    _mm256_min_ps,
+    _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>,
     sum_avx
 );
 

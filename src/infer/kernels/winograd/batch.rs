@@ -191,10 +191,7 @@ impl Band<'_> {
                             if let Some((residual, step)) = residual {
                                 value = value.add(V::load(residual.add(y * step + at)));
                             }
-                            if self.relu {
-                                value = zero.max(value);
-                            }
-                            value.store(to.add(y * self.out_row + at));
+                            self.finish.apply(value).store(to.add(y * self.out_row + at));
                         }
                     }
                 }

@@ -6,7 +6,7 @@ mod points;
 mod weights;
 
 use super::vector::Vector;
-use super::{Buffer, Isa, Kernel, Residual};
+use super::{Buffer, Finish, Isa, Kernel, Residual};
 use points::{Eight, Six};
 
 /// A convolution that has a transform.
@@ -72,8 +72,7 @@ pub(in super::super) struct Band<'a> {
     pub out_row: usize,
     /// Added before the activation; `step` is from one row to the next, the pitch is the output's.
     pub residual: Option<Residual<'a>>,
-    /// Replace negative values by 0.
-    pub relu: bool,
+    pub finish: Finish,
     /// Memory for the transformed tiles.
     pub scratch: &'a mut Buffer,
 }

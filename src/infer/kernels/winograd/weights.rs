@@ -26,7 +26,7 @@ impl Tile {
         }
         let mut all = Buffer::zeroed(side * side * inputs * pitch);
         for (position, packed) in positions.iter().zip(all.chunks_exact_mut((inputs * pitch).max(1))) {
-            packed.copy_from_slice(&isa.pack(position, pitch));
+            packed.copy_from_slice(&isa.pack(position, pitch, false));
         }
         all
     }

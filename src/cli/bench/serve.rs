@@ -1,0 +1,63 @@
+//! One frame whenever it is asked for, so that a script can interleave runtimes.
+
+use super::now;
+use super::operators;
+use anyhow::{Context, bail};
+use mudenet_edge::bundle::Bundle;
+use mudenet_edge::infer::{Scorer, TractScorer};
+use mudenet_edge::map::Branch;
+use mudenet_edge::preprocess::ModelInput;
+use serde_json::json;
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+/// Answers the commands on standard input, a line each: `frame` with milliseconds from the network's input to its
+/// outputs, `outputs FILE` with `done` once both outputs are in the file, structural first. The first line printed is
+/// a JSON object. Numbers in files are 32-bit floats in the machine's order.
+pub(super) fn run(model: &Path, input: &Path, threads: usize, peak: f64) -> anyhow::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
+    let bytes = std::fs::read(input).with_context(|| format!("{}: cannot be read", input.display()))?;
+    let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
+    let start = now();
+    let bundle = Bundle::load(model)?;
+    let mut scorer = TractScorer::new(&bundle)?;
+    let load_ms = 1e3 * (now() - start).as_secs_f64();
+    let preprocess = &bundle.meta().preprocess;
+    let input = ModelInput::new(preprocess.height, preprocess.width, values)
+        .with_context(|| format!("{}: does not fit the model", input.display()))?;
+    drop(bundle);
+    pool.install(|| scorer.score(&input))?;
+    let operators = operators(&scorer);
+    let sum = |f: fn(&super::report::Timed) -> f64| operators.iter().map(f).sum::<f64>();
+    let hello = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "load_ms": load_ms,
+        "base_kb": 0,
+        "engine": super::engine_name(scorer.engine()),
+        "peak_gmacs": peak,
+        "direct_mmacs": sum(|o| o.direct_mmacs),
+        "planned_mmacs": sum(|o| o.planned_mmacs),
+        "not_accelerated": scorer.not_accelerated(),
+    });
+    let mut out = std::io::stdout();
+    writeln!(out, "{hello}")?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("frame", "") => {
+                let start = now();
+                std::hint::black_box(pool.install(|| scorer.score(&input))?);
+                writeln!(out, "{}", 1e3 * (now() - start).as_secs_f64())?;
+            }
+            ("outputs", file) if !file.is_empty() => {
+                let scores = pool.install(|| scorer.score(&input))?;
+                let values = [Branch::Structural, Branch::Logical].into_iter().flat_map(|b| scores.branch(b));
+                let bytes: Vec<u8> = values.flat_map(|value| value.to_ne_bytes()).collect();
+                std::fs::write(file, bytes).with_context(|| format!("{file}: cannot be written"))?;
+                writeln!(out, "done")?;
+            }
+            _ => bail!("expected frame or outputs FILE, got {line:?}"),
+        }
+    }
+    Ok(())
+}
