@@ -10,8 +10,8 @@
 //! | [`signal`] | `Verdict` → lines, bytes |
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
-//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages. [`config`] and
-//! [`recipe`] are what a site sets; [`run`] is the loop on a line.
+//! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
+//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -23,6 +23,7 @@ pub mod bundle;
 pub mod capture;
 pub mod config;
 pub mod decide;
+pub mod golden;
 pub mod guard;
 pub mod infer;
 pub mod inspector;

@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         (None, None) => bail!("give either --model or --maps"),
     };
     let evaluator = Evaluator::new(&set);
-    let times = Mutex::new(vec![None; set.samples.len()]);
+    let seen = Mutex::new(vec![Seen::default(); set.samples.len()]);
     parallel::for_each(
         set.samples.len(),
         args.jobs,
@@ -97,14 +97,14 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             let made = maker.make(&set, sample)?;
             let Inspection { map, score, .. } = &made.inspection;
             evaluator.add(index, map, score.value, made.height, made.width)?;
-            if let Ok(mut times) = times.lock() {
-                times[index] = made.elapsed;
+            if let Ok(mut seen) = seen.lock() {
+                seen[index] = made.seen();
             }
             Ok(())
         },
     )?;
     let evaluation = evaluator.finish()?;
-    let measured = Measured { set: &set, evaluation: &evaluation, times: times.into_inner().unwrap_or_default() };
+    let measured = Measured { set: &set, evaluation: &evaluation, seen: seen.into_inner().unwrap_or_default() };
     if let Some(out) = &args.out {
         let jobs = parallel::jobs_for(set.samples.len(), args.jobs);
         Report::new(&measured, &source, args.dataset.as_deref(), jobs)?.write(out)?;
@@ -157,6 +157,22 @@ pub(super) struct Made {
     elapsed: Option<Duration>,
 }
 
+/// What is kept of each image beside its score; nothing where no model ran.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// From the decoded picture to the verdict.
+    pub(super) elapsed: Option<Duration>,
+    /// Branch and level that drove the score.
+    pub(super) driven: Option<(Branch, usize)>,
+}
+
+impl Made {
+    pub(super) fn seen(&self) -> Seen {
+        let ImageScore { branch, level, .. } = self.inspection.score;
+        Seen { elapsed: self.elapsed, driven: (level > 0).then_some((branch, level)) }
+    }
+}
+
 impl Source {
     pub(super) fn maker(&self) -> Result<Maker<'_>> {
         Ok(match self {
@@ -195,13 +211,13 @@ impl Maker<'_> {
     }
 }
 
-/// A map made elsewhere as an inspection: its score is its maximum; its branch and level are not known.
+/// A map made elsewhere as an inspection: its score is its maximum; its branch and level are not known, level 0.
 fn read_inspection(folder: &Path, set: &DataSet, sample: &Sample, threshold: f32) -> Result<Inspection> {
     let map = read_map(&find_map(folder, &set.name(sample))?)?;
     let values = map.0.values.iter().copied().enumerate();
     let (at, value) = values.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f32::NAN));
     let (row, column) = (at / map.0.width, at % map.0.width);
-    let score = ImageScore { value, row, column, branch: Branch::Structural, level: 1 };
+    let score = ImageScore { value, row, column, branch: Branch::Structural, level: 0 };
     let verdict = if value.is_finite() { decide(&score, threshold) } else { Verdict::Fault };
     Ok(Inspection { map, score, verdict })
 }

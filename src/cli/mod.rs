@@ -1,16 +1,21 @@
 //! The command line: one file a command.
 
+mod audit;
 mod bench;
 mod calibrate;
 mod collect;
+mod csv;
 mod demo;
 mod doctor;
+mod drift;
 mod evaluate;
+mod golden;
 mod info;
 mod inputs;
 mod inspect;
 mod outputs;
 mod parallel;
+mod records;
 mod report;
 mod run;
 
@@ -40,6 +45,10 @@ enum Command {
     Inspect(inspect::Args),
     Evaluate(evaluate::Args),
     Calibrate(calibrate::Args),
+    Golden(golden::Args),
+    Drift(drift::Args),
+    Records(records::Args),
+    Audit(audit::Args),
     Bench(bench::Args),
     Run(run::Args),
     Doctor(doctor::Args),
@@ -54,6 +63,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Golden(args) => golden::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Records(args) => records::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -167,6 +167,7 @@ pub fn calibrate(
         expected_false_reject,
         interval,
         date,
+        baseline: None,
     };
     Ok(Threshold { value, method, good_parts: n, calibration: Some(calibration) })
 }

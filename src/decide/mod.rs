@@ -1,10 +1,13 @@
 //! [`ImageScore`] → [`Verdict`].
 
 mod calibrate;
+mod cost;
+pub mod drift;
 mod tail;
 
 use crate::map::ImageScore;
 pub use calibrate::{CalibrationError, FEWEST_TO_ESTIMATE, Wanted, calibrate};
+pub use cost::{Costs, Scored, TradeOff};
 pub use mudenet_board::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +43,9 @@ pub struct Calibration {
     /// Day of the calibration, `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
+    /// What its good parts looked like, to notice when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<drift::Baseline>,
 }
 
 /// How a threshold was found.

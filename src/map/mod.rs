@@ -94,7 +94,8 @@ pub struct ImageScore {
     /// The branch that gives the larger part of the score there.
     pub branch: Branch,
     /// The level, from 1, that gives the largest part of that branch's score there: levels 1, 2, 3 of the structural and
-    /// logical branch see 16, 32, 64 pixels of the network's input.
+    /// logical branch see 16, 32, 64 pixels of the network's input. 0 for a map made elsewhere, of which nothing more is
+    /// known.
     pub level: usize,
 }
 

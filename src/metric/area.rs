@@ -30,6 +30,19 @@ impl Curve {
         Self { limits, areas: vec![0.0; limits.len()], last: origin, drawn: vec![origin] }
     }
 
+    /// Begins somewhere else: what lies before is added by [`Curve::append`].
+    pub(super) fn start(&mut self, x: f64, y: f64) {
+        self.last = Point { x, y };
+        self.drawn = vec![self.last];
+    }
+
+    /// Goes on with a curve that starts where this one ends.
+    pub(super) fn append(&mut self, next: Curve) {
+        self.areas.iter_mut().zip(next.areas).for_each(|(area, more)| *area += more);
+        self.last = next.last;
+        self.drawn.extend(next.drawn);
+    }
+
     /// Adds the next point; beyond a limit its y is interpolated at the limit.
     pub(super) fn push(&mut self, x: f64, y: f64) {
         let last = self.last;

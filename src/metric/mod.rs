@@ -8,6 +8,7 @@ pub mod dataset;
 mod evaluation;
 mod image;
 mod maps;
+mod merge;
 mod rank;
 mod regions;
 mod runs;

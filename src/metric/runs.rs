@@ -1,14 +1,12 @@
-//! Sorted runs of pixel records, merged again in order: an exact sort of more pixels than fit in memory.
+//! Sorted runs of pixel records: an exact sort of more pixels than fit in memory.
 //!
 //! A record is the key of a score in descending order (upper half) and a tag that says what the pixel is (lower half).
 //! Each image gives one run, delta-coded; once the runs in memory outgrow the budget they move to an unnamed temporary
-//! file (in `TMPDIR`).
+//! file (in `TMPDIR`). [`super::merge`] hands them out again in order.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 /// Key of a finite score: ascending keys are descending scores; −0 and 0 are the same.
 pub(super) fn key(score: f32) -> u32 {
@@ -28,8 +26,16 @@ pub(super) struct Group {
     pub(super) count: u64,
 }
 
-/// Sorts `records` and packs them into a run.
-pub(super) fn pack(mut records: Vec<u64>) -> Vec<u8> {
+/// One image's records, packed.
+#[derive(Debug)]
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    /// Keys of records that lie evenly in the run.
+    samples: Vec<u32>,
+}
+
+/// Sorts `records` and packs them into a run, with the key of every `sample`-th one.
+pub(super) fn pack(mut records: Vec<u64>, sample: usize) -> Packed {
     records.sort_unstable();
     let mut bytes = Vec::with_capacity(3 * records.len());
     let mut last = 0;
@@ -42,7 +48,8 @@ pub(super) fn pack(mut records: Vec<u64>) -> Vec<u8> {
         }
         last = key;
     }
-    bytes
+    let samples = records.iter().skip(sample / 2).step_by(sample).map(|record| (record >> 32) as u32).collect();
+    Packed { bytes, samples }
 }
 
 /// LEB128.
@@ -59,21 +66,24 @@ fn put(bytes: &mut Vec<u8>, mut value: u64) {
 pub(super) struct Runs {
     budget: usize,
     held: usize,
-    memory: Vec<Vec<u8>>,
-    disk: Vec<(u64, u64)>,
-    file: Option<File>,
+    pub(super) memory: Vec<Vec<u8>>,
+    /// Offset and length.
+    pub(super) disk: Vec<(u64, u64)>,
+    pub(super) samples: Vec<u32>,
+    pub(super) file: Option<File>,
 }
 
 impl Runs {
     /// Keeps up to `budget` bytes in memory.
     pub(super) fn new(budget: usize) -> Self {
-        Self { budget, held: 0, memory: vec![], disk: vec![], file: None }
+        Self { budget, held: 0, memory: vec![], disk: vec![], samples: vec![], file: None }
     }
 
-    /// Adds a run made by [`pack`].
-    pub(super) fn push(&mut self, run: Vec<u8>) -> io::Result<()> {
-        self.held += run.len();
-        self.memory.push(run);
+    /// Adds a run.
+    pub(super) fn push(&mut self, run: Packed) -> io::Result<()> {
+        self.held += run.bytes.len();
+        self.memory.push(run.bytes);
+        self.samples.extend(run.samples);
         if self.held > self.budget { self.spill() } else { Ok(()) }
     }
 
@@ -91,91 +101,101 @@ impl Runs {
         self.held = 0;
         Ok(())
     }
-
-    /// Hands out every group in the order of its records.
-    pub(super) fn merge(self, mut each: impl FnMut(Group)) -> io::Result<()> {
-        let mut file = self.file;
-        let memory = self.memory.into_iter().map(|bytes| Cursor::new(bytes, 0, 0));
-        let disk = self.disk.into_iter().map(|(offset, length)| Cursor::new(vec![], offset, length));
-        let mut cursors: Vec<Cursor> = memory.chain(disk).collect();
-        let mut heap = BinaryHeap::with_capacity(cursors.len());
-        for (i, cursor) in cursors.iter_mut().enumerate() {
-            if let Some(group) = cursor.next(&mut file)? {
-                heap.push(Reverse((record(group.key, group.tag), i, group.count)));
-            }
-        }
-        while let Some(mut top) = heap.peek_mut() {
-            let Reverse((record, i, count)) = *top;
-            each(Group { key: (record >> 32) as u32, tag: record as u32, count });
-            match cursors[i].next(&mut file)? {
-                Some(group) => *top = Reverse((self::record(group.key, group.tag), i, group.count)),
-                None => {
-                    PeekMut::pop(top);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Bytes read from a run on disk at a time.
-const CHUNK: usize = 32 * 1024;
-/// Most bytes of one packed group: three numbers of up to ten bytes.
-const LONGEST: usize = 30;
-
-/// A position in one run.
-struct Cursor {
-    bytes: Vec<u8>,
-    position: usize,
-    offset: u64,
-    remaining: u64,
+/// A place in a run from which its groups can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Mark {
+    /// Bytes from the run's beginning.
+    at: u64,
+    /// Key of the group before.
     key: u32,
 }
 
-impl Cursor {
-    fn new(bytes: Vec<u8>, offset: u64, remaining: u64) -> Self {
-        Self { bytes, position: 0, offset, remaining, key: 0 }
+/// Where a run lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    Memory(&'a [u8]),
+    Disk { file: &'a File, offset: u64, length: u64 },
+}
+
+/// Most bytes of one packed group: three numbers of up to ten bytes.
+const LONGEST: usize = 30;
+
+/// Reads a run's groups in order.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    place: Place<'a>,
+    chunk: usize,
+    /// Bytes read ahead of a run on disk, and how many of them are used up.
+    buffer: Vec<u8>,
+    used: usize,
+    /// Bytes of the run before the buffer; of a run in memory, all that are used up.
+    before: u64,
+    key: u32,
+}
+
+impl<'a> Cursor<'a> {
+    /// From `mark` on, reading `chunk` bytes of a run on disk at a time.
+    pub(super) fn new(place: Place<'a>, mark: Mark, chunk: usize) -> Self {
+        Self { place, chunk: chunk.max(LONGEST), buffer: vec![], used: 0, before: mark.at, key: mark.key }
     }
 
-    fn next(&mut self, file: &mut Option<File>) -> io::Result<Option<Group>> {
-        if self.bytes.len() - self.position < LONGEST && self.remaining > 0 {
-            self.refill(file)?;
-        }
-        if self.position == self.bytes.len() {
-            return Ok(None);
-        }
-        self.key += self.number() as u32;
-        let tag = self.number();
-        let count = if tag & 1 == 1 { self.number() } else { 1 };
-        Ok(Some(Group { key: self.key, tag: (tag >> 1) as u32, count }))
+    /// Where the next group begins.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { at: self.before + self.used as u64, key: self.key }
     }
 
-    fn refill(&mut self, file: &mut Option<File>) -> io::Result<()> {
-        let Some(file) = file else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-        self.bytes.drain(..self.position);
-        self.position = 0;
-        let kept = self.bytes.len();
-        let chunk = self.remaining.min(CHUNK as u64);
-        self.bytes.resize(kept + chunk as usize, 0);
-        file.seek(SeekFrom::Start(self.offset))?;
-        file.read_exact(&mut self.bytes[kept..])?;
-        self.offset += chunk;
-        self.remaining -= chunk;
-        Ok(())
-    }
-
-    fn number(&mut self) -> u64 {
-        let (mut value, mut shift) = (0, 0);
-        while let Some(byte) = self.bytes.get(self.position) {
-            self.position += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
+    pub(super) fn next(&mut self) -> io::Result<Option<Group>> {
+        match self.place {
+            Place::Memory(bytes) => {
+                let mut rest = bytes.get(self.before as usize..).unwrap_or_default();
+                let whole = rest.len();
+                let group = take(&mut rest, &mut self.key);
+                self.before += (whole - rest.len()) as u64;
+                Ok(group)
+            }
+            Place::Disk { file, offset, length } => {
+                let at = self.before + self.buffer.len() as u64;
+                if self.buffer.len() - self.used < LONGEST && at < length {
+                    self.buffer.drain(..self.used);
+                    self.before += self.used as u64;
+                    self.used = 0;
+                    let kept = self.buffer.len();
+                    self.buffer.resize(kept + (length - at).min(self.chunk as u64) as usize, 0);
+                    file.read_exact_at(&mut self.buffer[kept..], offset + at)?;
+                }
+                let mut rest = &self.buffer[self.used..];
+                let whole = rest.len();
+                let group = take(&mut rest, &mut self.key);
+                self.used += whole - rest.len();
+                Ok(group)
             }
         }
-        value
     }
+}
+
+fn take(bytes: &mut &[u8], key: &mut u32) -> Option<Group> {
+    if bytes.is_empty() {
+        return None;
+    }
+    *key += number(bytes) as u32;
+    let tag = number(bytes);
+    let count = if tag & 1 == 1 { number(bytes) } else { 1 };
+    Some(Group { key: *key, tag: (tag >> 1) as u32, count })
+}
+
+fn number(bytes: &mut &[u8]) -> u64 {
+    let (mut value, mut shift) = (0, 0);
+    while let Some((byte, rest)) = bytes.split_first() {
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    value
 }
 
 #[cfg(test)]
@@ -187,29 +207,5 @@ mod tests {
         let scores = [f32::MAX, 2.5, 1.0, f32::MIN_POSITIVE, 1e-45, 0.0, -1e-45, -1.0, f32::MIN];
         assert!(scores.windows(2).all(|w| key(w[0]) < key(w[1])));
         assert_eq!(key(0.0), key(-0.0));
-    }
-
-    #[test]
-    fn runs_on_disk_and_in_memory_merge_into_the_sorted_whole() {
-        let mut state = 1_u64;
-        let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            state >> 33
-        };
-        let images: Vec<Vec<u64>> = (0..40)
-            .map(|_| (0..20_000).map(|_| record(next() as u32 >> 13, u32::MAX - next() as u32 % 3)).collect())
-            .collect();
-        let mut expected: Vec<u64> = images.concat();
-        expected.sort_unstable();
-        for budget in [0, 300_000, usize::MAX] {
-            let mut runs = Runs::new(budget);
-            for image in &images {
-                runs.push(pack(image.clone())).unwrap();
-            }
-            assert_eq!(runs.file.is_some(), budget != usize::MAX);
-            let mut merged = vec![];
-            runs.merge(|g| merged.extend(std::iter::repeat_n(record(g.key, g.tag), g.count as usize))).unwrap();
-            assert!(merged == expected, "budget {budget}");
-        }
     }
 }

@@ -2,16 +2,16 @@
 
 use super::MetricError;
 use super::area::{Curve, Point};
+use super::merge::{Merge, Sizes};
 use super::regions::components;
 use super::runs::{Group, Runs, key, pack, record};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// False-positive rate up to which PRO is integrated.
 pub const PRO_LIMIT: f64 = 0.3;
 /// False-positive rates up to which sPRO is integrated.
 pub const SPRO_LIMITS: [f64; 5] = [0.01, 0.05, 0.1, 0.3, 1.0];
-/// Packed pixels kept in memory before they move to a temporary file, bytes.
-const MEMORY: usize = 256 * 1024 * 1024;
 
 /// One defect of an image and the area from which on it counts as found.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,7 @@ pub enum Truth<'a> {
 #[derive(Debug)]
 pub struct PixelSweep {
     kinds: usize,
+    sizes: Sizes,
     collected: Mutex<Collected>,
 }
 
@@ -83,12 +84,12 @@ pub struct PixelFigures {
 impl PixelSweep {
     /// A sweep over images of `kinds` kinds, the good ones included.
     pub fn new(kinds: usize) -> Self {
-        Self::with_memory(kinds, MEMORY)
+        Self::with_sizes(kinds, Sizes::default())
     }
 
-    fn with_memory(kinds: usize, memory: usize) -> Self {
-        let collected = Collected { runs: Runs::new(memory), targets: vec![], negatives: vec![0; kinds] };
-        Self { kinds, collected: Mutex::new(collected) }
+    fn with_sizes(kinds: usize, sizes: Sizes) -> Self {
+        let collected = Collected { runs: Runs::new(sizes.memory), targets: vec![], negatives: vec![0; kinds] };
+        Self { kinds, sizes, collected: Mutex::new(collected) }
     }
 
     /// Adds one image: `scores` of (H, W) pixels in rows of `width`.
@@ -134,7 +135,7 @@ impl PixelSweep {
             let pixels = scores.iter().zip(&defect.mask).filter(|(_, defective)| **defective);
             records.extend(pixels.map(|(score, _)| record(key(*score), tag)));
         }
-        let run = pack(records);
+        let run = pack(records, self.sizes.sample);
         self.lock().runs.push(run).map_err(MetricError::Spill)
     }
 
@@ -145,9 +146,17 @@ impl PixelSweep {
     pub fn finish(self) -> Result<(PixelFigures, Vec<PixelFigures>), MetricError> {
         let Collected { runs, targets, negatives } =
             self.collected.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut state = State::new(&targets, &negatives);
-        runs.merge(|group| state.take(group)).map_err(MetricError::Spill)?;
-        Ok(state.finish())
+        let merge = Merge::new(runs, self.sizes).map_err(MetricError::Spill)?;
+        let start = |before: &BTreeMap<u32, u64>| State::new(&targets, &negatives, before);
+        let ranges = merge.sweep(start, State::take).map_err(MetricError::Spill)?;
+        let mut sets = ranges.into_iter().map(State::end);
+        let mut whole = sets.next().unwrap_or_default();
+        for range in sets {
+            whole.iter_mut().zip(range).for_each(|(set, next)| set.append(next));
+        }
+        let mut figures = whole.into_iter().map(Set::finish);
+        let total = figures.next().unwrap_or_default();
+        Ok((total, figures.collect()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Collected> {
@@ -166,7 +175,7 @@ fn union(defects: &[Defect], length: usize) -> Result<Vec<bool>, MetricError> {
     Ok(union)
 }
 
-/// The sweep at one threshold. Set 0 is all images, set k those of kind k and the good ones.
+/// The sweep of a range of thresholds. Set 0 is all images, set k those of kind k and the good ones.
 struct State<'a> {
     targets: &'a [Target],
     /// Pixels of each target above the threshold.
@@ -195,40 +204,18 @@ struct Set {
 }
 
 impl<'a> State<'a> {
-    fn new(targets: &'a [Target], negatives: &[u64]) -> Self {
-        let set = |kind: usize| {
-            let of_set = |k: usize| kind == 0 || k == 0 || k == kind;
-            let mut set = Set {
-                negatives: negatives.iter().enumerate().filter(|(k, _)| of_set(*k)).map(|(_, n)| n).sum(),
-                positives: 0,
-                regions: 0,
-                defects: 0,
-                true_positives: 0,
-                overlap: 0.0,
-                saturated: 0.0,
-                roc: Curve::new(&[1.0]),
-                pro: Curve::new(&[PRO_LIMIT]),
-                spro: Curve::new(&SPRO_LIMITS),
-            };
-            for target in targets.iter().filter(|t| of_set(t.kind)) {
-                match target.role {
-                    Role::Region(area) => {
-                        set.regions += 1;
-                        set.positives += area;
-                    }
-                    Role::Defect(_) => set.defects += 1,
-                }
-            }
-            set
-        };
-        Self {
-            targets,
-            found: vec![0; targets.len()],
-            false_positives: vec![0; negatives.len()],
-            sets: (0..negatives.len()).map(set).collect(),
-            touched: vec![],
-            key: 0,
+    /// At the threshold above which lie the pixels counted in `before`, by tag.
+    fn new(targets: &'a [Target], negatives: &[u64], before: &BTreeMap<u32, u64>) -> Self {
+        let sets = (0..negatives.len()).map(|kind| Set::new(kind, targets, negatives)).collect();
+        let (found, false_positives) = (vec![0; targets.len()], vec![0; negatives.len()]);
+        let mut state = Self { targets, found, false_positives, sets, touched: vec![], key: 0 };
+        before.iter().for_each(|(tag, count)| state.count(*tag, *count));
+        for kind in 0..state.sets.len() {
+            let points = state.points(kind);
+            let set = &mut state.sets[kind];
+            set.curves().into_iter().zip(points).for_each(|(curve, (x, y))| curve.start(x, y));
         }
+        state
     }
 
     /// Takes the next pixels. At each key the defective ones come before the good ones, whose tags are larger: points are
@@ -238,23 +225,31 @@ impl<'a> State<'a> {
             self.close();
             self.key = group.key;
         }
-        let Some(target) = self.targets.get(group.tag as usize).copied() else {
-            self.false_positives[(u32::MAX - group.tag) as usize] += group.count;
+        if let Some(target) = self.targets.get(group.tag as usize) {
+            let kind = target.kind;
+            self.touch(0);
+            if kind != 0 {
+                self.touch(kind);
+            }
+        }
+        self.count(group.tag, group.count);
+    }
+
+    /// Moves `count` pixels above the threshold.
+    fn count(&mut self, tag: u32, count: u64) {
+        let Some(target) = self.targets.get(tag as usize).copied() else {
+            self.false_positives[(u32::MAX - tag) as usize] += count;
             return;
         };
-        self.touch(0);
-        if target.kind != 0 {
-            self.touch(target.kind);
-        }
-        let before = self.found[group.tag as usize];
-        let after = before + group.count;
-        self.found[group.tag as usize] = after;
+        let before = self.found[tag as usize];
+        let after = before + count;
+        self.found[tag as usize] = after;
         for kind in [0, target.kind].into_iter().take(1 + usize::from(target.kind != 0)) {
             let set = &mut self.sets[kind];
             match target.role {
                 Role::Region(area) => {
-                    set.true_positives += group.count;
-                    set.overlap += group.count as f64 / area as f64;
+                    set.true_positives += count;
+                    set.overlap += count as f64 / area as f64;
                 }
                 Role::Defect(saturation) => {
                     let gained = after.min(saturation) - before.min(saturation);
@@ -278,35 +273,78 @@ impl<'a> State<'a> {
     }
 
     fn push(&mut self, kind: usize) {
+        let points = self.points(kind);
+        let set = &mut self.sets[kind];
+        set.curves().into_iter().zip(points).for_each(|(curve, (x, y))| curve.push(x, y));
+    }
+
+    /// ROC, PRO and sPRO of a set at the threshold.
+    fn points(&self, kind: usize) -> [(f64, f64); 3] {
         let fp: u64 = match kind {
             0 => self.false_positives.iter().sum(),
             kind => self.false_positives[0] + self.false_positives[kind],
         };
-        let set = &mut self.sets[kind];
-        let x = fp as f64 / set.negatives as f64;
-        set.roc.push(x, set.true_positives as f64 / set.positives as f64);
-        set.pro.push(x, set.overlap / set.regions as f64);
-        if set.defects > 0 {
-            set.spro.push(x, set.saturated / set.defects as f64);
-        }
+        let set = &self.sets[kind];
+        let share = |part: f64, of: u64| if of == 0 { 0.0 } else { part / of as f64 };
+        let x = share(fp as f64, set.negatives);
+        [
+            (x, share(set.true_positives as f64, set.positives)),
+            (x, share(set.overlap, set.regions)),
+            (x, share(set.saturated, set.defects)),
+        ]
     }
 
-    fn finish(mut self) -> (PixelFigures, Vec<PixelFigures>) {
+    /// The curves up to the end of the range.
+    fn end(mut self) -> Vec<Set> {
         self.close();
-        let mut figures = self.sets.into_iter().map(Set::finish);
-        let total = figures.next().unwrap_or_default();
-        (total, figures.collect())
+        (0..self.sets.len()).for_each(|kind| self.push(kind));
+        self.sets
     }
 }
 
 impl Set {
+    fn new(kind: usize, targets: &[Target], negatives: &[u64]) -> Self {
+        let of_set = |k: usize| kind == 0 || k == 0 || k == kind;
+        let mut set = Self {
+            negatives: negatives.iter().enumerate().filter(|(k, _)| of_set(*k)).map(|(_, n)| n).sum(),
+            positives: 0,
+            regions: 0,
+            defects: 0,
+            true_positives: 0,
+            overlap: 0.0,
+            saturated: 0.0,
+            roc: Curve::new(&[1.0]),
+            pro: Curve::new(&[PRO_LIMIT]),
+            spro: Curve::new(&SPRO_LIMITS),
+        };
+        for target in targets.iter().filter(|t| of_set(t.kind)) {
+            match target.role {
+                Role::Region(area) => {
+                    set.regions += 1;
+                    set.positives += area;
+                }
+                Role::Defect(_) => set.defects += 1,
+            }
+        }
+        set
+    }
+
+    fn curves(&mut self) -> [&mut Curve; 3] {
+        [&mut self.roc, &mut self.pro, &mut self.spro]
+    }
+
+    /// Goes on with the next range.
+    fn append(&mut self, next: Set) {
+        self.roc.append(next.roc);
+        self.pro.append(next.pro);
+        self.spro.append(next.spro);
+    }
+
     fn finish(mut self) -> PixelFigures {
         if self.negatives == 0 || self.positives == 0 {
             return PixelFigures::default();
         }
-        for curve in [&mut self.roc, &mut self.pro, &mut self.spro] {
-            curve.push(1.0, 1.0);
-        }
+        self.curves().into_iter().for_each(|curve| curve.push(1.0, 1.0));
         let (auroc, roc_curve) = self.roc.finish();
         let (pro, pro_curve) = self.pro.finish();
         let (spro, spro_curve) = self.spro.finish();

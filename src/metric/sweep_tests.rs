@@ -40,8 +40,12 @@ fn made_set(levels: u64) -> Vec<Made> {
     [0, 1, 2, 0, 1, 2, 2].map(&mut image).into()
 }
 
-fn sweep(images: &[Made], memory: usize) -> (PixelFigures, Vec<PixelFigures>) {
-    let sweep = PixelSweep::with_memory(3, memory);
+const WHOLE: Sizes = Sizes { memory: usize::MAX, sample: 4096, part: 1 << 20 };
+/// On disk, cut as finely as can be.
+const CUT: Sizes = Sizes { memory: 0, sample: 8, part: 24 };
+
+fn sweep(images: &[Made], sizes: Sizes) -> (PixelFigures, Vec<PixelFigures>) {
+    let sweep = PixelSweep::with_sizes(3, sizes);
     for image in images {
         sweep.add(image.kind, &image.scores, WIDTH, Truth::Defects(&image.defects)).unwrap();
     }
@@ -90,8 +94,8 @@ const DISTINCT: Golden = [
 #[test]
 fn equals_the_official_protocol_written_threshold_by_threshold() {
     for (levels, golden) in [(40, TIED), (1 << 20, DISTINCT)] {
-        for memory in [0, usize::MAX] {
-            let (total, kinds) = sweep(&made_set(levels), memory);
+        for sizes in [CUT, WHOLE] {
+            let (total, kinds) = sweep(&made_set(levels), sizes);
             for (figures, (auroc, pro, spro)) in [&total, &kinds[0], &kinds[1]].into_iter().zip(golden) {
                 assert!((figures.auroc.unwrap() - auroc).abs() < 1e-12, "{levels}: {:?} {auroc}", figures.auroc);
                 assert!((figures.pro.unwrap() - pro).abs() < 1e-12, "{levels}: {:?} {pro}", figures.pro);
@@ -106,11 +110,11 @@ fn equals_the_official_protocol_written_threshold_by_threshold() {
 #[test]
 fn only_the_order_of_scores_matters() {
     let mut images = made_set(300);
-    let before = sweep(&images, usize::MAX);
+    let before = sweep(&images, WHOLE);
     for score in images.iter_mut().flat_map(|i| &mut i.scores) {
         *score = (*score / 100.0).exp();
     }
-    assert_eq!(sweep(&images, usize::MAX), before);
+    assert_eq!(sweep(&images, WHOLE), before);
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn a_perfect_map_gives_one() {
         let union = union(&image.defects, HEIGHT * WIDTH).unwrap();
         image.scores = union.iter().map(|defective| if *defective { 0.5 } else { -0.5 }).collect();
     }
-    let (total, kinds) = sweep(&images, usize::MAX);
+    let (total, kinds) = sweep(&images, WHOLE);
     for figures in kinds.iter().chain([&total]) {
         assert_eq!((figures.auroc, figures.pro, figures.spro), (Some(1.0), Some(1.0), Some([1.0; 5])));
     }
@@ -144,7 +148,7 @@ fn swapped_classes_give_the_complement() {
 #[test]
 fn threads_may_add_in_any_order() {
     let images = made_set(50);
-    let together = PixelSweep::with_memory(3, 5_000);
+    let together = PixelSweep::with_sizes(3, Sizes { memory: 5_000, ..WHOLE });
     std::thread::scope(|scope| {
         for image in images.iter().rev() {
             let together = &together;
@@ -153,7 +157,7 @@ fn threads_may_add_in_any_order() {
             });
         }
     });
-    let (expected, got) = (sweep(&images, usize::MAX).0, together.finish().unwrap().0);
+    let (expected, got) = (sweep(&images, WHOLE).0, together.finish().unwrap().0);
     assert!((expected.pro.unwrap() - got.pro.unwrap()).abs() < 1e-12);
     assert_eq!(expected.auroc, got.auroc);
 }

@@ -2,7 +2,7 @@
 
 use crate::decide::Verdict;
 use crate::map::{Branch, ImageScore};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// What became of one picture, as a JSON object on one line. Every key is always there but `error`, which only a
 /// picture with an error has; what a fault leaves unknown is `null`.
@@ -11,7 +11,7 @@ pub struct Line<'a> {
     /// The picture as the user named it.
     pub image: &'a str,
     /// `accept`, `reject` or `fault`.
-    #[serde(serialize_with = "word")]
+    #[serde(with = "word")]
     pub verdict: Verdict,
     /// The picture's score; above the threshold it is rejected.
     pub score: Option<f32>,
@@ -54,8 +54,35 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(verdict_word(*verdict))
+/// A branch as it is written in JSON.
+pub fn branch_word(branch: Branch) -> String {
+    serde_json::to_value(branch).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// What drove a score, for people: the branch, and how many pixels of the network's input that level sees.
+pub fn driven_by(branch: Branch, level: usize) -> String {
+    let word = branch_word(branch);
+    match (branch, level) {
+        (Branch::Structural | Branch::Logical, 1..=3) => format!("{word}, {} px", 8 << level),
+        _ => format!("{word}, level {level}"),
+    }
+}
+
+/// A verdict as its word.
+pub(super) mod word {
+    use super::{Verdict, verdict_word};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(in crate::record) fn serialize<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(verdict_word(*verdict))
+    }
+
+    pub(in crate::record) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+        let word = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let known = [Verdict::Accept, Verdict::Reject, Verdict::Fault];
+        let found = known.into_iter().find(|verdict| verdict_word(*verdict) == word);
+        found.ok_or_else(|| D::Error::unknown_variant(&word, &["accept", "reject", "fault"]))
+    }
 }
 
 #[cfg(test)]

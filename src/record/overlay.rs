@@ -3,7 +3,7 @@
 use super::canvas::{Colour, Font, blend, lines, mix, rectangle, text};
 use super::contour::contour;
 use super::heat::{HOTTEST, Heat, colour, position};
-use super::line::verdict_word;
+use super::line::{driven_by, verdict_word};
 use crate::capture::Frame;
 use crate::decide::Verdict;
 use crate::inspector::Inspection;
@@ -16,7 +16,8 @@ const BLACK: Colour = [0; 3];
 const WHITE: Colour = [255; 3];
 
 /// The picture at its own size, under the heat map of its scores, with the contour where the map is at the threshold
-/// and, where there is room, a banner of verdict, score and threshold and a legend of the colours.
+/// and, where there is room, a banner of verdict, score and threshold (of a reject also
+/// the branch and level that drove it) and a legend of the colours.
 ///
 /// `map` is the inspection's map at the picture's size. Opacity and colour follow the ratio of score to threshold
 /// (inferno, up to 8 times the threshold), so that a good part stays almost clean.
@@ -74,6 +75,9 @@ fn furniture(picture: &mut RgbImage, inspection: &Inspection, threshold: f32) {
     };
     label(&word, verdict_colour(inspection.verdict), 0.95);
     label(&numbers, BLACK, 0.6);
+    if inspection.verdict == Verdict::Reject && inspection.score.level > 0 {
+        label(&driven_by(inspection.score.branch, inspection.score.level), BLACK, 0.6);
+    }
     legend(picture, font, (x + i64::from(pad), y), box_height);
 }
 

@@ -20,4 +20,4 @@ pub mod station;
 pub use clock::now;
 pub use latency::Latency;
 pub use line::{Devices, Finished, Handle, Line, LineConfig, Prepared, Recipes, Record, RecordSink, Report, Watchdog};
-pub use pipeline::{Fault, LoadError, Outcome, Pipeline, today};
+pub use pipeline::{Fault, LoadError, Outcome, Pipeline, today, wall_clock};

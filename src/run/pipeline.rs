@@ -5,7 +5,7 @@ use crate::capture::Frame;
 use crate::guard::{Panicked, guarded};
 use crate::inspector::{InspectError, Inspection, Inspector};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// An [`Inspector`] whose every failure, panics included, is a [`Fault`], and that times what it does.
 pub struct Pipeline {
@@ -68,6 +68,12 @@ pub enum Fault {
 /// Today's date in UTC, `YYYY-MM-DD`.
 pub fn today() -> String {
     time::OffsetDateTime::now_utc().date().to_string()
+}
+
+/// Now, for records and logs; never for control.
+#[expect(clippy::disallowed_methods, reason = "this module is the home of the clock")]
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 impl Pipeline {

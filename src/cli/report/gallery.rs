@@ -9,7 +9,7 @@ use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use mudenet_edge::capture::{Frame, decode};
 use mudenet_edge::metric::dataset::PixelTruth;
-use mudenet_edge::record::overlay;
+use mudenet_edge::record::{driven_by, overlay};
 
 /// One image of the gallery.
 pub(super) struct Card {
@@ -20,6 +20,8 @@ pub(super) struct Card {
     pub(super) score: f32,
     pub(super) rejected: bool,
     pub(super) anomalous: bool,
+    /// What drove the score.
+    pub(super) driven: Option<String>,
     /// The picture with its ground truth, as a `data:` address.
     pub(super) truth: String,
     /// The picture with heat map and contour.
@@ -71,6 +73,7 @@ pub(super) fn cards(measured: &Measured<'_>, source: &Source, threshold: Option<
             score: made.inspection.score.value,
             rejected: made.inspection.score.value > threshold,
             anomalous: sample.kind > 0,
+            driven: made.seen().driven.map(|(branch, level)| driven_by(branch, level)),
             truth: jpeg(&with_truth(&frame, &truth))?,
             found: jpeg(&overlay(&frame, &map, &made.inspection, threshold))?,
         });

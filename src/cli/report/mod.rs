@@ -4,27 +4,26 @@ mod chart;
 mod gallery;
 mod page;
 
-use super::evaluate::Source;
+use super::csv;
+use super::evaluate::{Seen, Source};
 use anyhow::Result;
 use gallery::Card;
 use mudenet_edge::decide::ThresholdMethod;
 use mudenet_edge::metric::dataset::DataSet;
 use mudenet_edge::metric::{Evaluation, Figures};
-use mudenet_edge::record::write_file;
+use mudenet_edge::record::{branch_word, write_file};
 use mudenet_edge::run::today;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 /// File name of the page.
 pub(super) const PAGE: &str = "report.html";
 
-/// A set, its figures and how long each image took.
+/// A set, its figures and what was seen of each image.
 pub(super) struct Measured<'a> {
     pub(super) set: &'a DataSet,
     pub(super) evaluation: &'a Evaluation,
-    /// `None` where no model ran.
-    pub(super) times: Vec<Option<Duration>>,
+    pub(super) seen: Vec<Seen>,
 }
 
 /// Everything the report shows.
@@ -73,22 +72,22 @@ impl<'a> Report<'a> {
 
     /// One line an image.
     fn csv(&self) -> String {
-        let Measured { set, evaluation, times } = self.measured;
-        let mut text = String::from("image,type,anomalous,score,rejected,ms\n");
-        for ((sample, score), time) in set.samples.iter().zip(&evaluation.scores).zip(times) {
-            let rejected = self.threshold.map_or(String::new(), |t| (*score > t).to_string());
-            let ms = time.map_or(String::new(), |t| format!("{:.3}", t.as_secs_f64() * 1e3));
-            let (kind, anomalous) = (&set.kinds[sample.kind], sample.kind > 0);
-            let image = quoted(&sample.image.display().to_string());
-            text += &format!("{image},{},{anomalous},{score},{rejected},{ms}\n", quoted(kind));
+        let Measured { set, evaluation, seen } = self.measured;
+        let mut text = csv::line(["image", "type", "anomalous", "score", "rejected", "branch", "level", "ms"]);
+        for ((sample, score), seen) in set.samples.iter().zip(&evaluation.scores).zip(seen) {
+            text += &csv::line([
+                sample.image.display().to_string(),
+                set.kinds[sample.kind].clone(),
+                (sample.kind > 0).to_string(),
+                score.to_string(),
+                csv::or_empty(self.threshold.map(|t| *score > t)),
+                csv::or_empty(seen.driven.map(|(branch, _)| branch_word(branch))),
+                csv::or_empty(seen.driven.map(|(_, level)| level)),
+                csv::or_empty(seen.elapsed.map(|t| format!("{:.3}", t.as_secs_f64() * 1e3))),
+            ]);
         }
         text
     }
-}
-
-/// A CSV field.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
 }
 
 /// The figures in rows of cells, in percent; the first row holds the headings.

@@ -135,13 +135,21 @@ impl Report<'_> {
         if self.cards.is_empty() {
             return String::new();
         }
-        let text = "<p>Left the ground truth (green), right what was found: colours are scores, the cyan line is where \
-                    they cross the threshold.</p>";
+        let driven = if self.cards.iter().any(|card| card.driven.is_some()) {
+            " After the score, what drove it: the branch, and how many pixels of the network's input its level sees."
+        } else {
+            ""
+        };
+        let text = format!(
+            "<p>Left the ground truth (green), right what was found: colours are scores, the cyan line is where they \
+             cross the threshold.{driven}</p>"
+        );
         format!("<section>\n<h2>Worst and best images</h2>\n{text}\n{}</section>\n", shelves.concat())
     }
 
     fn latency(&self) -> String {
-        let mut times: Vec<f64> = self.measured.times.iter().flatten().map(|t| t.as_secs_f64() * 1e3).collect();
+        let mut times: Vec<f64> =
+            self.measured.seen.iter().filter_map(|seen| seen.elapsed).map(|t| t.as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let at = |part: f64| times.get(((times.len().max(1) - 1) as f64 * part).round() as usize).copied();
         let (Some(median), Some(p95), Some(p99), Some(max)) = (at(0.5), at(0.95), at(0.99), at(1.0)) else {
@@ -190,8 +198,9 @@ fn card(card: &Card) -> String {
     let verdict = if card.rejected { "rejected" } else { "accepted" };
     let right = if card.rejected == card.anomalous { "right" } else { "wrong" };
     let name = escape(&card.name);
+    let driven = card.driven.as_ref().map_or(String::new(), |driven| format!(", {}", escape(driven)));
     format!(
-        "<figure class=\"card\"><figcaption>{name} <span class=\"{right}\">{verdict}</span> score {:.4}</figcaption>\
+        "<figure class=\"card\"><figcaption>{name} <span class=\"{right}\">{verdict}</span> score {:.4}{driven}</figcaption>\
          <div class=\"pair\"><img src=\"{}\" alt=\"ground truth of {name}\" loading=\"lazy\">\
          <img src=\"{}\" alt=\"scores of {name}\" loading=\"lazy\"></div></figure>\n",
         card.score, card.truth, card.found
