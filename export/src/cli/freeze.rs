@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// all]
     #[arg(long, value_name = "ERROR")]
     keep_above: Option<f64>,
+    /// Train students and autoencoder so many steps through their rounding, to keep what the scores are made of
+    #[arg(long, value_name = "STEPS", default_value_t = 0, requires = "quantize")]
+    finish: usize,
     /// Store weights in 16 bits: half of the file, computed in f32
     #[arg(long, conflicts_with = "quantize")]
     f16: bool,
@@ -89,7 +92,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     };
     let keep_above = args.keep_above.unwrap_or(f64::INFINITY);
-    let settings = Settings { form, rounding: args.rounding, keep_above };
+    let settings = Settings { form, rounding: args.rounding, keep_above, finish: args.finish };
     let checks = Checks {
         calibration: args.calibration.clone(),
         test: args.test.clone(),
