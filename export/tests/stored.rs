@@ -7,6 +7,7 @@ use mudenet_edge::bundle::{Agreement, Bundle, Difference, StorageForm, StorageRe
 use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
 use mudenet_edge::map::Branch;
 use mudenet_edge::preprocess::ModelInput;
+use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{Checks, FreezeOptions, Limits, freeze, freeze_stored, to_onnx};
 use mudenet_export::model::{Architecture, Mode};
 use mudenet_export::quantize::{
@@ -189,6 +190,15 @@ fn a_run_is_frozen_in_8_bits_with_its_report() {
     assert_eq!(test.images, 11);
     assert!(test.image_auroc.iter().all(Option::is_some));
     assert_eq!(test.pro, [None, None]);
+
+    // Weights of another size beside the settings.
+    let wrong = folder.path().join("wrong");
+    run.write(&wrong, networks).unwrap();
+    let other = common::teacher(&folder.path().join("other"), &Architecture::new(8, SIZE).unwrap());
+    std::fs::copy(other.join("teacher.safetensors"), wrong.join("teacher.safetensors")).unwrap();
+    let error = ModelRun::read(&wrong).unwrap_err().to_string();
+    assert!(error.contains("teacher.safetensors") && error.contains("another architecture"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 
     // Calibration images of its own: none, and one.
     let calibration = folder.path().join("calibration");

@@ -111,7 +111,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     for beyond in &stored.beyond {
         println!("beyond the limits: {beyond}");
     }
+    println!("recommended: {}", recommendation(form, stored.beyond.is_empty()));
     Ok(())
+}
+
+/// Which form to take, from what was measured of this one.
+fn recommendation(form: Form, within: bool) -> &'static str {
+    match (form, within) {
+        (Form::Weights, true) => "this file; --quantize full only for a runtime and host that compute faster in 8 bits",
+        (Form::Full, true) => "this file where runtime and host compute faster in 8 bits, --quantize weights elsewhere",
+        (Form::F16, true) => "--quantize weights, half as large again, if it stays within its limits",
+        (Form::Full, false) => "--quantize weights, or --finish or --keep-above to bring this form within the limits",
+        (Form::Weights, false) => "the f32 file, or --finish or --keep-above to bring this form within the limits",
+        (Form::F16, false) => "the f32 file",
+    }
 }
 
 fn summary(bundle: &Bundle) -> String {
