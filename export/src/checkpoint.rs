@@ -1,8 +1,10 @@
 //! Runs on disk: weights as safetensors under the reference's names, every setting beside them as TOML.
 
+use crate::backbone::{TargetKind, ZScore};
 use crate::data::Augmentation;
+use crate::distill::MatchSizes;
 use crate::model::{Architecture, Network};
-use crate::train::{Budget, Losses, Networks, Optimiser, Precision, clear, latest};
+use crate::train::{Budget, JointChoices, Losses, Networks, Optimiser, Precision, clear, latest};
 use mudenet_edge::record::write_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,9 @@ pub struct Settings {
     /// Schedule, early stop, weight decay and clipping.
     #[serde(default)]
     pub optimiser: Optimiser,
+    /// What the paper leaves open in stage 2.
+    #[serde(default)]
+    pub joint: JointChoices,
 }
 
 /// How a teacher came about.
@@ -47,7 +52,10 @@ pub struct TeacherRun {
     pub architecture: Architecture,
     /// The backbone's file name.
     pub backbone: String,
-    /// Sampled channels of the backbone (Eq. 15).
+    /// How the backbone's features became targets (A-025).
+    #[serde(default)]
+    pub target: TargetKind,
+    /// Sampled channels of the backbone (Eq. 15); none for principal components.
     pub channels: Vec<i64>,
     /// Whether the backbone saw mirrored borders (A-017).
     pub mirror: bool,
@@ -64,6 +72,12 @@ pub struct TeacherRun {
     /// The backbone's file, absolute; runs of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone_path: Option<PathBuf>,
+    /// A-009.
+    #[serde(default)]
+    pub match_sizes: MatchSizes,
+    /// A-011.
+    #[serde(default)]
+    pub z_score: ZScore,
     /// SHA-256 of the backbone's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone_sha256: Option<String>,
@@ -119,6 +133,21 @@ pub enum CheckpointError {
 }
 
 impl TeacherRun {
+    /// Choices that contradict each other are an error.
+    ///
+    /// # Errors
+    /// A sentence with the reason.
+    pub fn check(&self) -> Result<(), String> {
+        if self.target == TargetKind::Principal && self.z_score == ZScore::Global {
+            return Err(
+                "--z-score global (A-011) standardises sampled channels, and --target principal (A-025) samples \
+                        none: give --target sample"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
     /// Reads `teacher.toml` in `folder`.
     ///
     /// # Errors
@@ -153,7 +182,7 @@ impl ModelRun {
     /// [`CheckpointError`], naming the file.
     pub fn read_on(folder: &Path, device: Device) -> Result<(Self, Networks), CheckpointError> {
         let run: ModelRun = read_toml(&folder.join(MODEL_RUN))?;
-        let mut networks = Networks::with_teacher(folder, &run.teacher, device)?;
+        let mut networks = Networks::with_teacher(folder, &run.architecture, device)?;
         load_weights(&mut networks.structural, &folder.join(STRUCTURAL))?;
         load_weights(&mut networks.autoencoder, &folder.join(AUTOENCODER))?;
         load_weights(&mut networks.logical, &folder.join(LOGICAL))?;

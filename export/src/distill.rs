@@ -1,10 +1,11 @@
 //! Stage 1: distillation of the teacher from a frozen ImageNet backbone (Eq. 14–16).
 
-use crate::backbone::TargetExtractor;
+use crate::backbone::{TargetCache, TargetExtractor};
 use crate::checkpoint::{CheckpointError, TEACHER, TeacherRun, load_weights};
 use crate::data::{Batch, Variant};
 use crate::model::{self, Descriptor, Mode, Network};
 use crate::train::{Resumed, Stage, State, TrainError, latest, level_loss};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::nn::VarStore;
@@ -12,6 +13,19 @@ use tch::{Device, Kind, Tensor};
 
 /// Most bytes of targets kept in memory.
 const CACHE_BYTES: usize = 2 << 30;
+
+/// how a target of a quarter of the image's size meets embeddings of half of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatchSizes {
+    /// The target is upsampled bilinearly.
+    #[default]
+    Bilinear,
+    /// The target is repeated.
+    Nearest,
+    /// The embeddings are averaged 2×2.
+    DownsampleTeacher,
+}
 
 /// A distillation of a teacher.
 #[derive(Debug)]
@@ -27,7 +41,14 @@ impl Distillation {
     pub fn new(run: TeacherRun, extractor: TargetExtractor, device: Device) -> Self {
         tch::manual_seed(run.settings.seed as i64);
         let teacher = model::descriptor(&run.architecture, device);
-        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0 } }
+        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0, disk: None } }
+    }
+
+    /// Keeps targets in a folder, too.
+    #[must_use]
+    pub fn with_cache(mut self, cache: TargetCache) -> Self {
+        self.targets.disk = Some(cache);
+        self
     }
 
     /// The run of the newest checkpoint in `folder`, for [`Distillation::resume`].
@@ -75,10 +96,17 @@ impl Stage for Distillation {
         }
         let half = self.run.architecture.size / 2;
         let target = Tensor::cat(&wanted, 0).to_device(batch.pixels.device()).to_kind(Kind::Float);
-        // the target is brought to the teacher's size.
-        let target = target.upsample_bilinear2d([half, half], false, None, None);
         let mode = Mode { train, ..settings.precision.training() };
-        let embeddings = self.teacher.net.forward(&batch.pixels, mode);
+        let mut embeddings = self.teacher.net.forward(&batch.pixels, mode);
+        let target = match self.run.match_sizes {
+            MatchSizes::Bilinear => target.upsample_bilinear2d([half, half], false, None, None),
+            MatchSizes::Nearest => target.upsample_nearest2d([half, half], None, None),
+            MatchSizes::DownsampleTeacher => {
+                let halve = |e: &Tensor| e.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
+                embeddings = embeddings.iter().map(halve).collect();
+                target
+            }
+        };
         let target = target.to_kind(mode.kind);
         let levels: Vec<Tensor> = embeddings.iter().map(|_| target.shallow_clone()).collect();
         vec![("distillation", level_loss(&levels, &embeddings))]
@@ -95,15 +123,21 @@ struct Targets {
     extractor: TargetExtractor,
     cache: HashMap<(String, bool, bool), Tensor>,
     bytes: usize,
+    disk: Option<TargetCache>,
 }
 
 impl Targets {
     fn of(&mut self, key: &str, variant: Variant, image: &Tensor, keep: bool) -> Tensor {
-        let key = (key.to_owned(), variant.horizontal, variant.vertical);
+        let sha256 = key;
+        let key = (sha256.to_owned(), variant.horizontal, variant.vertical);
         if let Some(target) = self.cache.get(&key).filter(|_| keep) {
             return target.shallow_clone();
         }
-        let target = self.extractor.target(image).to_kind(Kind::Half).to_device(Device::Cpu);
+        let make = || self.extractor.target(image).to_kind(Kind::Half).to_device(Device::Cpu);
+        let target = match &self.disk {
+            Some(disk) if keep => disk.get(sha256, (variant.horizontal, variant.vertical), make),
+            _ => make(),
+        };
         let bytes = 2 * target.numel();
         if keep && self.bytes + bytes <= CACHE_BYTES {
             self.bytes += bytes;

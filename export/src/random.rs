@@ -54,7 +54,10 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
 
 fn unsettle<N>(network: &Network<N>) {
     tch::no_grad(|| {
-        for (name, mut tensor) in network.vars.variables() {
+        let mut variables: Vec<_> = network.vars.variables().into_iter().collect();
+        // The store has no order of its own, and the order decides which numbers a tensor draws.
+        variables.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, mut tensor) in variables {
             if name.ends_with("running_mean") {
                 let _ = tensor.uniform_(-0.3, 0.3);
             } else if name.ends_with("running_var") || (name.contains("bn") && name.ends_with("weight")) {

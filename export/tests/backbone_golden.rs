@@ -3,7 +3,7 @@
 //! Weights and features are too large for the repository: `MUDENET_BACKBONE` names the folder that holds
 //! `resnet50v2-imagenet-stages1-3.safetensors` and `golden-features.safetensors`.
 
-use mudenet_export::backbone::ResNet50V2;
+use mudenet_export::backbone::Backbone;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::{Device, Tensor};
@@ -14,7 +14,7 @@ fn features_equal_the_golden_ones() {
     let golden: HashMap<String, Tensor> =
         Tensor::read_safetensors(folder.join("golden-features.safetensors")).unwrap().into_iter().collect();
     let weights = folder.join("resnet50v2-imagenet-stages1-3.safetensors");
-    let backbone = ResNet50V2::load(&weights, Device::Cpu).unwrap();
+    let backbone = Backbone::load(&weights, Device::Cpu).unwrap();
     let features = tch::no_grad(|| backbone.features(&golden["input"].unsqueeze(0)));
     for (stage, feature) in (1..).zip(&features) {
         let error =

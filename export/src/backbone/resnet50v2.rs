@@ -1,8 +1,9 @@
 //! ResNet-50 v2 (pre-activation, MXNet Gluon names), stem and stages 1–3.
 
+use super::BackboneError;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use tch::{Device, Tensor};
+use std::path::Path;
+use tch::Tensor;
 
 /// Residual blocks of stages 1–3.
 const BLOCKS: [usize; 3] = [3, 4, 6];
@@ -14,44 +15,13 @@ pub struct ResNet50V2 {
     tensors: HashMap<String, Tensor>,
 }
 
-/// A backbone file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BackboneError {
-    /// Not readable as safetensors.
-    #[error("{}: cannot be read as safetensors: {reason}", path.display())]
-    Read {
-        /// The weights file.
-        path: PathBuf,
-        /// What the reader said.
-        reason: String,
-    },
-    /// A tensor that every ResNet-50 v2 has is not there, or of another shape.
-    #[error("{}: {reason}, so it is not ResNet-50 v2 in Gluon names", path.display())]
-    Layout {
-        /// The weights file.
-        path: PathBuf,
-        /// The tensor, expected and got.
-        reason: String,
-    },
-}
-
 impl ResNet50V2 {
-    /// Reads the weights.
+    /// Checks the tensors of the file at `path`.
     ///
     /// # Errors
-    /// [`BackboneError`], naming the file and the tensor.
-    pub fn load(path: &Path, device: Device) -> Result<Self, BackboneError> {
-        let named = Tensor::read_safetensors(path)
-            .map_err(|e| BackboneError::Read { path: path.to_owned(), reason: e.to_string() })?;
-        let tensors: HashMap<_, _> = named.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect();
-        let layout = |reason| BackboneError::Layout { path: path.to_owned(), reason };
-        for (name, shape) in expected() {
-            match tensors.get(&name) {
-                Some(tensor) if tensor.size() == shape => {}
-                Some(tensor) => return Err(layout(format!("{name} is {:?}, expected {shape:?}", tensor.size()))),
-                None => return Err(layout(format!("{name} is missing"))),
-            }
-        }
+    /// [`BackboneError::Layout`], naming file and tensor.
+    pub(super) fn new(path: &Path, tensors: HashMap<String, Tensor>) -> Result<Self, BackboneError> {
+        super::check_layout(path, &tensors, &expected(), "ResNet-50 v2 in Gluon names")?;
         Ok(Self { tensors })
     }
 
@@ -93,7 +63,7 @@ impl ResNet50V2 {
         x.batch_norm(at("gamma"), at("beta"), at("running_mean"), at("running_var"), false, 0.0, EPS, false)
     }
 
-    /// Present for every name in [`expected`], which `load` checked.
+    /// Present for every name in [`expected`], which `new` checked.
     fn at(&self, name: &str) -> &Tensor {
         &self.tensors[name]
     }

@@ -1,15 +1,19 @@
 //! What both training commands take, and how they run.
 
 use anyhow::Context;
+use mudenet_edge::record::write_png;
 use mudenet_export::checkpoint::{Settings, claim, file_error};
 use mudenet_export::data::{Augmentation, Flip, GoodImages, Preset, Reading};
+use mudenet_export::device::{DeviceChoice, describe, pick};
+use mudenet_export::plot::{curves, read_metrics};
 use mudenet_export::train::{
-    Budget, Control, Optimiser, Precision, Progress, Regularisation, Resumed, Saving, Schedule, Stage, State, clear,
-    run,
+    Budget, Control, JointChoices, Optimiser, Precision, Progress, Regularisation, Resumed, Saving, Schedule, Stage,
+    State, clear, run,
 };
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tch::Device;
 
 /// Settings that decide what a training gives; a resumed one has them from its checkpoint.
 #[derive(clap::Args)]
@@ -69,6 +73,9 @@ pub(super) struct Running {
     /// Accept pictures of different shapes: each is brought to one square, so each is distorted differently
     #[arg(long, conflicts_with = "resume")]
     mixed_shapes: bool,
+    /// Where to compute: auto takes the GPU where it can be used
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
     /// Threads that read and vary images; the images do not depend on it [default: one a processor core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     workers: usize,
@@ -121,6 +128,7 @@ impl Common {
                 rotation: within("rotate", self.rotate.or(preset.rotate).unwrap_or(0.0), 0.0, 180.0)?,
                 jitter: within("jitter", self.jitter.or(preset.jitter).unwrap_or(0.0), 0.0, 0.9)?,
             },
+            joint: JointChoices::default(),
             optimiser: Optimiser {
                 schedule: self.schedule.or(preset.schedule).unwrap_or_default(),
                 patience,
@@ -139,6 +147,13 @@ impl Common {
 }
 
 impl Running {
+    /// The device, told to the user.
+    pub(super) fn device(&self) -> anyhow::Result<Device> {
+        let device = pick(self.device)?;
+        eprintln!("training on {}", describe(device));
+        Ok(device)
+    }
+
     /// How images are read.
     pub(super) fn reading(&self) -> Reading {
         Reading { skip_bad: self.skip_bad, mixed_shapes: self.mixed_shapes, workers: self.workers }
@@ -178,6 +193,15 @@ impl Running {
         let state = run(stage, images, settings, resumed.unwrap_or_default(), &mut control)?;
         stage.write(folder, &state).with_context(|| format!("after {} steps", state.step))?;
         clear(folder)?;
+        draw_losses(folder, &log);
         Ok((state, progress.speed()))
+    }
+}
+
+/// `losses.png` beside the log. A picture that cannot be made must not fail a training that is done.
+fn draw_losses(folder: &Path, log: &Path) {
+    let picture = read_metrics(log).ok().and_then(|metrics| curves(&folder.display().to_string(), &metrics));
+    if let Some(Err(error)) = picture.map(|picture| write_png(&folder.join("losses.png"), &picture)) {
+        eprintln!("warning: {error}");
     }
 }

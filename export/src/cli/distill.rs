@@ -3,13 +3,18 @@
 use super::common::{Common, Running};
 use super::stop_flag;
 use anyhow::{Context, bail, ensure};
-use mudenet_export::backbone::{ResNet50V2, TargetExtractor, sample_channels};
-use mudenet_export::checkpoint::TeacherRun;
-use mudenet_export::data::{GoodImages, Manifest, file_sha256};
-use mudenet_export::distill::Distillation;
-use mudenet_export::model::Architecture;
+use mudenet_export::backbone::{Backbone, TargetCache, TargetExtractor, TargetKind, ZScore, sample_channels};
+use mudenet_export::checkpoint::{Settings, TeacherRun};
+use mudenet_export::data::{Batch, GoodImages, Manifest, file_sha256, standardise};
+use mudenet_export::distill::{Distillation, MatchSizes};
+use mudenet_export::model::{Architecture, BlockOrder, Choices, DecoderEnd, Pool, ProjectionEnd, StemEnd};
+use mudenet_export::train::Resumed;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use tch::Device;
+
+/// Most images that principal components and global statistics are measured on.
+const STATISTICS_IMAGES: usize = 256;
 
 /// Distil a teacher from an ImageNet backbone on images of good parts
 #[derive(clap::Args)]
@@ -17,10 +22,12 @@ use tch::Device;
     after_help = "Example:\n  mudenet-export distill --backbone resnet50v2.safetensors --data bottle --width half \\\n    --flip hv --minutes 10 -o runs/teacher\n  mudenet-export distill --resume runs/teacher"
 )]
 pub(super) struct Args {
-    /// ResNet-50 v2 weights in Gluon names (safetensors)
+    /// ImageNet weights: WideResNet50-2 or ResNet-50 as torchvision names them (.safetensors or .pth, which is read
+    /// without executing anything), or ResNet-50 v2 in Gluon names (.safetensors)
     #[arg(long, required_unless_present = "resume")]
     backbone: Option<PathBuf>,
-    /// Folder of good images, or a category folder of MVTec AD or LOCO; may be given several times
+    /// Folder of good images, or a category folder of MVTec AD, MVTec LOCO or VisA; several times for one teacher of
+    /// several products
     #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
     data: Vec<PathBuf>,
     /// Size of the networks: full (64/128 channels), half (32/64), quarter (16/32), or a number of channels
@@ -32,6 +39,21 @@ pub(super) struct Args {
     /// Let the backbone see its zero padding as the paper does, instead of mirrored borders
     #[arg(long, conflicts_with = "resume")]
     no_mirror: bool,
+    /// What the teacher learns to give: the paper's random sample of the backbone's channels, or their leading principal
+    /// components over the good images
+    #[arg(long, value_enum, default_value_t = TargetKind::Principal, conflicts_with = "resume")]
+    target: TargetKind,
+    #[command(flatten)]
+    layers: Layers,
+    /// How the target, of a quarter of the image's size, meets embeddings of half of it
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    match_sizes: MatchSizes,
+    /// What sampled channels are standardised by; needs --target sample
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    z_score: ZScore,
+    /// Keep targets in this folder for later runs with the same backbone and images; only with neither rotation nor jitter
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -54,18 +76,42 @@ pub(super) fn width(text: &str) -> Result<i64, String> {
     }
 }
 
+/// What the paper leaves open in the networks' layers.
+#[derive(clap::Args)]
+struct Layers {
+    /// Pool of the stem
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    pool: Pool,
+    /// Order inside the residual blocks
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    block: BlockOrder,
+    /// What follows the projections
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    projection: ProjectionEnd,
+    /// What follows the stem's convolution
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    stem: StemEnd,
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = stop_flag()?;
+    let device = args.running.device()?;
     if let Some(folder) = &args.resume {
-        return resume(args, folder, &stop);
+        return resume(args, folder, device, &stop);
     }
-    let (Some(out), Some(backbone)) = (&args.out, &args.backbone) else { bail!("--backbone and --out are needed") };
+    let (Some(out), Some(path)) = (&args.out, &args.backbone) else { bail!("--backbone and --out are needed") };
     let settings = args.common.settings()?;
-    let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?;
-    let channels = sample_channels(architecture.embedding as usize, settings.seed);
+    let &Layers { pool, block, projection, stem } = &args.layers;
+    let choices = Choices { pool, block, projection, stem, decoder: DecoderEnd::default() };
+    let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?.with(choices);
+    let channels = match args.target {
+        TargetKind::Sample => sample_channels(architecture.embedding as usize, settings.seed),
+        TargetKind::Principal => Vec::new(),
+    };
     let mut run = TeacherRun {
         architecture,
-        backbone: backbone.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        backbone: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        target: args.target,
         channels,
         mirror: !args.no_mirror,
         settings: settings.clone(),
@@ -73,44 +119,101 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         images: 0,
         steps: 0,
         loss: f64::NAN,
-        backbone_path: Some(std::path::absolute(backbone).with_context(|| backbone.display().to_string())?),
+        backbone_path: Some(std::path::absolute(path).with_context(|| path.display().to_string())?),
         backbone_sha256: None,
+        match_sizes: args.match_sizes,
+        z_score: args.z_score,
     };
-    let extractor = extractor(&run, backbone)?;
-    run.backbone_sha256 = Some(file_sha256(backbone)?);
+    run.check().map_err(anyhow::Error::msg)?;
+    let backbone = Backbone::load(path, device)?;
+    run.backbone_sha256 = Some(file_sha256(path)?);
     let images = GoodImages::read(&args.data, settings.seed, args.size, args.running.reading())?;
     run.images = images.training.len();
-    let mut stage = Distillation::new(run, extractor, Device::Cpu);
+    let extractor = extractor(&run, backbone, &images, device)?;
+    let cache = args.cache(&run, &images);
+    let stage = Distillation::new(run, extractor, device);
+    let mut stage = cached(stage, cache);
     finish(args, &mut stage, &images, &settings, None, out, &stop)
 }
 
-fn resume(args: &Args, folder: &Path, stop: &std::sync::atomic::AtomicBool) -> anyhow::Result<()> {
+fn resume(args: &Args, folder: &Path, device: Device, stop: &AtomicBool) -> anyhow::Result<()> {
     let run = Distillation::checkpoint(folder)?;
     let path = args.backbone.clone().or_else(|| run.backbone_path.clone());
-    let backbone = path.context("the checkpoint does not say where the backbone is: give --backbone")?;
-    let sha256 = file_sha256(&backbone)?;
+    let path = path.context("the checkpoint does not say where the backbone is: give --backbone")?;
+    let sha256 = file_sha256(&path)?;
     ensure!(
         run.backbone_sha256.as_ref().is_none_or(|expected| *expected == sha256),
         "{}: is not the backbone that the run began with (its SHA-256 differs)",
-        backbone.display()
+        path.display()
     );
     let images = GoodImages::again(&Manifest::read(folder)?, run.architecture.size, args.running.reading().workers)?;
-    let (mut stage, resumed) = Distillation::resume(folder, extractor(&run, &backbone)?, Device::Cpu)?;
+    let extractor = extractor(&run, Backbone::load(&path, device)?, &images, device)?;
+    let (stage, resumed) = Distillation::resume(folder, extractor, device)?;
+    let mut stage = cached(stage, args.cache(&run, &images));
     finish(args, &mut stage, &images, &run.settings, Some(resumed), folder, stop)
 }
 
-fn extractor(run: &TeacherRun, backbone: &Path) -> anyhow::Result<TargetExtractor> {
-    Ok(TargetExtractor::new(ResNet50V2::load(backbone, Device::Cpu)?, &run.channels, run.mirror))
+impl Args {
+    /// A cache for all that the targets of a run depend on.
+    fn cache(&self, run: &TeacherRun, images: &GoodImages) -> Option<TargetCache> {
+        let folder = self.cache.clone()?;
+        let mut made_by = format!(
+            "1 {} {:?} {:?} {:?} {} {}",
+            run.backbone_sha256.as_deref().unwrap_or("unknown"),
+            run.target,
+            run.z_score,
+            run.channels,
+            run.mirror,
+            run.architecture.size
+        );
+        if run.target == TargetKind::Principal || run.z_score == ZScore::Global {
+            // Their statistics are those of all images, and components are as many as embedding channels.
+            made_by += &format!(" {}", run.architecture.embedding);
+            images.training.entries().iter().for_each(|entry| made_by.push_str(&entry.sha256));
+        }
+        Some(TargetCache::new(folder, &made_by))
+    }
+}
+
+fn cached(stage: Distillation, cache: Option<TargetCache>) -> Distillation {
+    match cache {
+        Some(cache) => stage.with_cache(cache),
+        None => stage,
+    }
+}
+
+/// What gives the targets of a run; the same images give the same.
+fn extractor(
+    run: &TeacherRun,
+    backbone: Backbone,
+    images: &GoodImages,
+    device: Device,
+) -> anyhow::Result<TargetExtractor> {
+    // Every image counts; more than some hundred would add time, not accuracy.
+    let every = images.training.len().div_ceil(STATISTICS_IMAGES).max(1);
+    let indices: Vec<usize> = (0..images.training.len()).step_by(every).collect();
+    let batches: Vec<Batch> =
+        indices.iter().map(|&i| Batch::plain(&images.training, &[i])).collect::<Result<_, _>>()?;
+    let inputs = batches.iter().map(|batch| standardise(&batch.pixels.to_device(device)));
+    Ok(match (run.target, run.z_score) {
+        (TargetKind::Sample, ZScore::PerSample) => TargetExtractor::sample(backbone, &run.channels, run.mirror),
+        (TargetKind::Sample, ZScore::Global) => {
+            TargetExtractor::sample(backbone, &run.channels, run.mirror).with_global_z_score(inputs)
+        }
+        (TargetKind::Principal, _) => {
+            TargetExtractor::principal(backbone, inputs, run.architecture.embedding, run.mirror)?
+        }
+    })
 }
 
 fn finish(
     args: &Args,
     stage: &mut Distillation,
     images: &GoodImages,
-    settings: &mudenet_export::checkpoint::Settings,
-    resumed: Option<mudenet_export::train::Resumed>,
+    settings: &Settings,
+    resumed: Option<Resumed>,
     folder: &Path,
-    stop: &std::sync::atomic::AtomicBool,
+    stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let (state, speed) = args.running.carry_out(stage, images, settings, resumed, folder, stop)?;
     let run = stage.run_after(&state);

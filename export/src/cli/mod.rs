@@ -1,5 +1,6 @@
 //! Command line of `mudenet-export`: one file a command.
 
+mod ablate;
 mod common;
 mod distill;
 mod freeze;
@@ -31,6 +32,7 @@ enum Subcommands {
     Train(train::Args),
     Freeze(freeze::Args),
     Presets(presets::Args),
+    Ablate(ablate::Args),
     Random(random::Args),
     Synth(synth::SynthArgs),
 }
@@ -42,6 +44,7 @@ pub(crate) fn main() -> ExitCode {
         Subcommands::Train(args) => train::run(args),
         Subcommands::Freeze(args) => freeze::run(args),
         Subcommands::Presets(args) => presets::run(args),
+        Subcommands::Ablate(args) => ablate::run(args),
         Subcommands::Random(args) => random::run(args),
         Subcommands::Synth(args) => synth::run(args),
     });

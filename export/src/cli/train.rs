@@ -3,11 +3,12 @@
 use super::common::{Common, Running};
 use super::stop_flag;
 use anyhow::bail;
+use mudenet_export::checkpoint::Settings;
 use mudenet_export::data::{GoodImages, Manifest};
+use mudenet_export::model::DecoderEnd;
 use mudenet_export::quantize::round_weights;
-use mudenet_export::train::{Joint, Start};
+use mudenet_export::train::{Joint, JointChoices, LogicalGradient, Start};
 use std::path::PathBuf;
-use tch::Device;
 
 /// Train students and autoencoder on images of good parts
 #[derive(clap::Args)]
@@ -22,7 +23,7 @@ pub(super) struct Args {
     /// back
     #[arg(long, conflicts_with_all = ["teacher", "resume"])]
     from: Option<PathBuf>,
-    /// Folder of good images, or a category folder of MVTec AD or LOCO
+    /// Folder of good images, or a category folder of MVTec AD, MVTec LOCO or VisA
     #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
     data: Option<PathBuf>,
     /// Numbers of the teacher that the others learn from: int8 rounds its weights to what 8 bits hold, so that
@@ -31,6 +32,12 @@ pub(super) struct Args {
     teacher_precision: TeacherPrecision,
     #[command(flatten)]
     common: Common,
+    /// What follows a decoder's last layer
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    decoder: DecoderEnd,
+    /// Whether the autoencoder takes a gradient from the logical loss
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    logical_gradient: LogicalGradient,
     #[command(flatten)]
     running: Running,
     /// Go on with the run in this folder, which was stopped or killed
@@ -51,20 +58,22 @@ enum TeacherPrecision {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = stop_flag()?;
     let reading = args.running.reading();
+    let device = args.running.device()?;
     let (mut joint, images, resumed, folder) = match (&args.resume, &args.data, &args.out) {
         (Some(folder), ..) => {
-            let (joint, resumed) = Joint::resume(folder, Device::Cpu)?;
+            let (joint, resumed) = Joint::resume(folder, device)?;
             let images = GoodImages::again(&Manifest::read(folder)?, joint.architecture().size, reading.workers)?;
             (joint, images, Some(resumed), folder)
         }
         (None, Some(data), Some(out)) => {
-            let settings = args.common.settings()?;
+            let joint = JointChoices { decoder: args.decoder, logical_gradient: args.logical_gradient };
+            let settings = Settings { joint, ..args.common.settings()? };
             let start = match (&args.teacher, &args.from) {
                 (_, Some(run)) => Start::Run(run),
                 (Some(teacher), None) => Start::Teacher(teacher),
                 (None, None) => bail!("--teacher or --from is needed"),
             };
-            let mut joint = Joint::new(start, &settings, Device::Cpu)?;
+            let mut joint = Joint::new(start, &settings, device)?;
             if args.teacher_precision == TeacherPrecision::Int8 {
                 round_weights(&joint.networks.teacher.net)?;
             }

@@ -4,6 +4,7 @@ mod augment;
 mod batches;
 mod gather;
 mod images;
+mod layout;
 mod loader;
 mod manifest;
 mod preset;
@@ -12,15 +13,17 @@ pub use augment::{Augmentation, Variant};
 pub use batches::epoch_order;
 pub use gather::{GoodImages, Reading};
 pub use images::{Entry, Images, enough, file_sha256, pool};
+pub use layout::good_images;
 pub use loader::{Batch, Loader};
 pub use manifest::{Line, MANIFEST, Manifest, Set};
-use mudenet_edge::capture::{CaptureError, pictures_below};
+use mudenet_edge::capture::CaptureError;
+use mudenet_edge::metric::dataset::DataSetError;
 use mudenet_edge::preprocess::{Preprocess, PreprocessError};
 pub use preset::{Flip, Preset, preset_names};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::Tensor;
 
 /// Fewest good images that can be learned from.
@@ -64,6 +67,9 @@ pub enum DataError {
         /// Two of them.
         shapes: String,
     },
+    /// A data set's own list cannot be used.
+    #[error(transparent)]
+    List(#[from] DataSetError),
     /// An image is another than the run began with.
     #[error("{}: is not the image that the run began with (its SHA-256 differs)", path.display())]
     Changed {
@@ -93,20 +99,6 @@ pub enum DataError {
 
 fn more(others: usize) -> String {
     if others == 0 { String::new() } else { format!(", and {others} more that cannot be read") }
-}
-
-/// The good training images below `folder`: its own pictures, or those of `train/good` where it is a category of
-/// MVTec AD or LOCO; absolute, sorted by name.
-///
-/// # Errors
-/// [`DataError::Image`] where it cannot be listed, [`DataError::TooFew`] under [`MIN_IMAGES`].
-pub fn good_images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let category = folder.join("train").join("good");
-    let folder = if category.is_dir() { category } else { folder.to_owned() };
-    let read = |source| CaptureError::Read { path: folder.clone(), source };
-    let paths = pictures_below(&std::path::absolute(&folder).map_err(read)?)?;
-    enough(paths.len(), &folder)?;
-    Ok(paths)
 }
 
 /// Splits off one tenth, at least one, that is never trained on: (training, held back), each sorted.

@@ -80,10 +80,11 @@ impl GraphWriter {
         self.node("Relu", name, vec![x.name.clone()], vec![], x.shape)
     }
 
-    pub(super) fn halve_by_average(&mut self, name: &str, x: &Value) -> Value {
+    /// A pool of 2×2 with stride 2: `AveragePool` or `MaxPool`.
+    pub(super) fn halve(&mut self, op: &str, name: &str, x: &Value) -> Value {
         let [_, channels, height, width] = x.shape;
         let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
-        self.node("AveragePool", name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
+        self.node(op, name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
     }
 
     pub(super) fn add(&mut self, name: &str, a: &Value, b: &Value) -> Value {

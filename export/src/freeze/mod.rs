@@ -6,6 +6,7 @@ mod parity;
 mod peers;
 mod stored;
 
+use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
@@ -189,25 +190,6 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
             storage: None,
         },
     }
-}
-
-/// The choice made for each assumption that a model can differ in.
-fn assumptions(run: &ModelRun) -> BTreeMap<String, String> {
-    let mirror = if run.teacher.mirror { "reflect-padded distillation, margin" } else { "margin" };
-    [
-        ("A-002", "average pool"),
-        ("A-003", "post-activation"),
-        ("A-004", "bare projection"),
-        ("A-005", "ReLU in the stem"),
-        ("A-009", "bilinear target upsampling"),
-        ("A-011", "z-score per sample"),
-        ("A-012", "no ReLU after the decoder"),
-        ("A-014", "stop-gradient"),
-        ("A-016", "Gaussian, see mudenet.scoring"),
-        ("A-017", mirror),
-    ]
-    .map(|(key, choice)| (key.to_owned(), choice.to_owned()))
-    .into()
 }
 
 fn training(run: &ModelRun) -> BTreeMap<String, serde_json::Value> {

@@ -1,7 +1,10 @@
 //! The networks as one ONNX graph, batch norms folded into the convolutions before them.
 
 use super::graph::{Geometry, GraphWriter, Value, Weights};
-use crate::model::{Architecture, Autoencoder, BatchNorm, Block, Conv, ConvTranspose, Descriptor};
+use crate::model::{
+    Architecture, Autoencoder, BatchNorm, Block, BlockOrder, Conv, ConvTranspose, DecoderEnd, Descriptor, Pool,
+    ProjectionEnd, StemEnd,
+};
 use crate::train::Networks;
 use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};
 use tch::{Kind, TchError, Tensor};
@@ -29,26 +32,62 @@ pub fn to_onnx(networks: &Networks, architecture: &Architecture) -> Result<pb::M
 }
 
 fn descriptor(graph: &mut GraphWriter, name: &str, image: &Value, net: &Descriptor) -> Result<Vec<Value>, TchError> {
-    let stem = conv(graph, &format!("{name}/stem/conv"), image, &net.stem, None)?;
-    let stem = graph.relu(&format!("{name}/stem/relu"), &stem);
-    let mut x = graph.halve_by_average(&format!("{name}/stem/pool"), &stem);
+    let mut x = conv(graph, &format!("{name}/stem/conv"), image, &net.stem, net.stem_norm.as_ref())?;
+    if net.choices.stem != StemEnd::None {
+        x = graph.relu(&format!("{name}/stem/relu"), &x);
+    }
+    let pool = format!("{name}/stem/pool");
+    let mut x = match net.choices.pool {
+        Pool::Avg => graph.halve("AveragePool", &pool, &x),
+        Pool::Max => graph.halve("MaxPool", &pool, &x),
+    };
     let mut embeddings = Vec::new();
-    for (level, (blocks, projection)) in (1..).zip(net.blocks.iter().zip(&net.projections)) {
-        let name = format!("{name}/level{level}");
+    for (level, (blocks, projection)) in net.blocks.iter().zip(&net.projections).enumerate() {
+        let name = format!("{name}/level{}", level + 1);
         for (index, block) in (1..).zip(blocks) {
             x = residual(graph, &format!("{name}/block{index}"), &x, block)?;
         }
-        embeddings.push(conv(graph, &format!("{name}/projection"), &x, projection, None)?);
+        let norm = net.projection_norms.get(level);
+        let mut embedding = conv(graph, &format!("{name}/projection"), &x, projection, norm)?;
+        if net.choices.projection == ProjectionEnd::BnRelu {
+            embedding = graph.relu(&format!("{name}/projection/relu"), &embedding);
+        }
+        embeddings.push(embedding);
     }
     Ok(embeddings)
 }
 
 fn residual(graph: &mut GraphWriter, name: &str, x: &Value, block: &Block) -> Result<Value, TchError> {
-    let y = conv(graph, &format!("{name}/conv1"), x, &block.conv1, Some(&block.bn1))?;
+    let (bn1, bn2) = (block.bn1.as_ref(), block.bn2.as_ref());
+    if block.order == BlockOrder::Pre {
+        // The first norm stands before a ReLU and cannot be folded; the second folds into the first convolution.
+        let y = match bn1 {
+            Some(norm) => affine(graph, &format!("{name}/bn1"), x, norm)?,
+            None => x.clone(),
+        };
+        let y = graph.relu(&format!("{name}/relu1"), &y);
+        let y = conv(graph, &format!("{name}/conv1"), &y, &block.conv1, bn2)?;
+        let y = graph.relu(&format!("{name}/relu2"), &y);
+        let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, None)?;
+        return Ok(graph.add(&format!("{name}/add"), &y, x));
+    }
+    let y = conv(graph, &format!("{name}/conv1"), x, &block.conv1, bn1)?;
     let y = graph.relu(&format!("{name}/relu1"), &y);
-    let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, Some(&block.bn2))?;
+    let y = conv(graph, &format!("{name}/conv2"), &y, &block.conv2, bn2)?;
+    if block.order == BlockOrder::NoFinalRelu {
+        let y = graph.relu(&format!("{name}/relu2"), &y);
+        return Ok(graph.add(&format!("{name}/add"), &y, x));
+    }
     let y = graph.add(&format!("{name}/add"), &y, x);
     Ok(graph.relu(&format!("{name}/relu2"), &y))
+}
+
+/// A norm that stands alone, as a 1×1 convolution with nothing off the diagonal.
+fn affine(graph: &mut GraphWriter, name: &str, x: &Value, norm: &BatchNorm) -> Result<Value, TchError> {
+    let (scale, shift) = norm.affine();
+    let channels = x.shape[1];
+    let weight = scale.diag(0).view([channels, channels, 1, 1]);
+    Ok(graph.conv(name, x, weights(&weight, &shift)?, Geometry { stride: 1, padding: 0, output_padding: 0 }))
 }
 
 fn autoencoder(graph: &mut GraphWriter, name: &str, image: &Value, net: &Autoencoder) -> Result<Vec<Value>, TchError> {
@@ -63,7 +102,7 @@ fn autoencoder(graph: &mut GraphWriter, name: &str, image: &Value, net: &Autoenc
         let mut x = latent.clone();
         for (index, layer) in (1..).zip(layers) {
             x = transposed(graph, &format!("{name}/conv{index}"), &x, layer)?;
-            if index < layers.len() {
+            if index < layers.len() || net.end == DecoderEnd::Relu {
                 x = graph.relu(&format!("{name}/relu{index}"), &x);
             }
         }

@@ -1,6 +1,6 @@
 //! Autoencoder: one encoder to a latent of one cell, a decoder for each level.
 
-use super::{Architecture, Conv, ConvTranspose, LEVELS, Mode};
+use super::{Architecture, Conv, ConvTranspose, DecoderEnd, LEVELS, Mode};
 use tch::Tensor;
 use tch::nn::Path;
 
@@ -9,8 +9,10 @@ use tch::nn::Path;
 pub struct Autoencoder {
     /// Five 3×3 of stride 2, then one over all that is left; ReLU after each.
     pub encoder: Vec<Conv>,
-    /// For each level six transposed convolutions, ReLU between them and none after the last.
+    /// For each level six transposed convolutions, ReLU between them.
     pub decoders: Vec<Vec<ConvTranspose>>,
+    /// What follows the last of them.
+    pub end: DecoderEnd,
 }
 
 impl Autoencoder {
@@ -20,7 +22,7 @@ impl Autoencoder {
     /// The last encoder kernel is size/32 and the first decoder kernel size/64, so that the latent is one cell and the
     /// output half the input at every size.
     pub fn new(path: &Path, architecture: &Architecture) -> Self {
-        let &Architecture { width, embedding, latent, size } = architecture;
+        let &Architecture { width, embedding, latent, size, choices } = architecture;
         let channels = [3, width / 2, width, embedding, embedding, embedding];
         let layers = path / "encoder" / "layers";
         let mut encoder: Vec<Conv> = channels
@@ -35,7 +37,7 @@ impl Autoencoder {
             let doubling = (1..6).map(|i| ConvTranspose::new(&(&layers / (2 * i)), [embedding; 2], 3, 2, 1, 1));
             std::iter::once(first).chain(doubling).collect()
         };
-        Self { encoder, decoders: (0..LEVELS).map(decoder).collect() }
+        Self { encoder, decoders: (0..LEVELS).map(decoder).collect(), end: choices.decoder }
     }
 
     /// Image (B, 3, H, W) → for each level a reconstruction of the teacher's embedding map (B, C, H/2, W/2).
@@ -44,17 +46,17 @@ impl Autoencoder {
         for conv in &self.encoder {
             latent = conv.forward(&latent, mode).relu();
         }
-        self.decoders.iter().map(|layers| decode(layers, &latent, mode)).collect()
+        self.decoders.iter().map(|layers| self.decode(layers, &latent, mode)).collect()
     }
-}
 
-fn decode(layers: &[ConvTranspose], latent: &Tensor, mode: Mode) -> Tensor {
-    let mut x = latent.shallow_clone();
-    for (i, layer) in layers.iter().enumerate() {
-        x = layer.forward(&x, mode);
-        if i + 1 < layers.len() {
-            x = x.relu();
+    fn decode(&self, layers: &[ConvTranspose], latent: &Tensor, mode: Mode) -> Tensor {
+        let mut x = latent.shallow_clone();
+        for (i, layer) in layers.iter().enumerate() {
+            x = layer.forward(&x, mode);
+            if i + 1 < layers.len() || self.end == DecoderEnd::Relu {
+                x = x.relu();
+            }
         }
+        x
     }
-    x
 }

@@ -1,10 +1,12 @@
 //! The four networks of MuDeNet: teacher T, structural student S1, autoencoder A, logical student S2.
 
 mod autoencoder;
+mod choices;
 mod descriptor;
 mod layers;
 
 pub use autoencoder::Autoencoder;
+pub use choices::{BlockOrder, Choices, DecoderEnd, Pool, ProjectionEnd, StemEnd, choice_name};
 pub use descriptor::{Block, Descriptor};
 pub use layers::{BatchNorm, Conv, ConvTranspose, Mode};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,9 @@ pub struct Architecture {
     pub latent: i64,
     /// Pixels a side of the input, a multiple of 64.
     pub size: i64,
+    /// What the paper leaves open.
+    #[serde(default)]
+    pub choices: Choices,
 }
 
 impl Architecture {
@@ -41,7 +46,13 @@ impl Architecture {
         if !(64..=4096).contains(&size) || size % 64 != 0 {
             return Err(format!("size: expected a multiple of 64 from 64 to 4096, got {size}"));
         }
-        Ok(Self { width, embedding: 2 * width, latent: 32, size })
+        Ok(Self { width, embedding: 2 * width, latent: 32, size, choices: Choices::default() })
+    }
+
+    /// The same size with other choices.
+    #[must_use]
+    pub fn with(self, choices: Choices) -> Self {
+        Self { choices, ..self }
     }
 }
 

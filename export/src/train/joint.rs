@@ -2,10 +2,10 @@
 
 use super::engine::Stage;
 use super::snapshot::{Resumed, State, latest};
-use super::{Losses, Networks, TrainError, joint_loss};
+use super::{Losses, Networks, TrainError, joint_loss_with};
 use crate::checkpoint::{CheckpointError, ModelRun, Settings, TeacherRun};
 use crate::data::{Batch, GoodImages};
-use crate::model::{Architecture, Mode};
+use crate::model::{Architecture, Mode, choice_name};
 use std::path::Path;
 use tch::Device;
 use tch::nn::VarStore;
@@ -20,16 +20,36 @@ pub enum Start<'a> {
 }
 
 impl Start<'_> {
-    fn networks(self, device: Device) -> Result<(TeacherRun, usize, Networks), CheckpointError> {
+    fn networks(self, settings: &Settings, device: Device) -> Result<(ModelRun, Networks), TrainError> {
         match self {
             Start::Teacher(folder) => {
-                let run = TeacherRun::read(folder)?;
-                let networks = Networks::with_teacher(folder, &run, device)?;
-                Ok((run, 0, networks))
+                let teacher = TeacherRun::read(folder)?;
+                let mut architecture = teacher.architecture;
+                architecture.choices.decoder = settings.joint.decoder;
+                let networks = Networks::with_teacher(folder, &architecture, device)?;
+                let run = ModelRun {
+                    steps: 0,
+                    training: vec![],
+                    held_back: vec![],
+                    architecture,
+                    losses: Losses::default(),
+                    settings: settings.clone(),
+                    teacher,
+                };
+                Ok((run, networks))
             }
             Start::Run(folder) => {
                 let (run, networks) = ModelRun::read_on(folder, device)?;
-                Ok((run.teacher, run.steps, networks))
+                let (had, wanted) = (run.architecture.choices.decoder, settings.joint.decoder);
+                if had != wanted {
+                    return Err(TrainError::Setting(format!(
+                        "{}: was trained with --decoder {}, so it cannot be trained further with --decoder {} (A-012)",
+                        folder.display(),
+                        choice_name(&had),
+                        choice_name(&wanted)
+                    )));
+                }
+                Ok((ModelRun { settings: settings.clone(), ..run }, networks))
             }
         }
     }
@@ -51,17 +71,8 @@ impl Joint {
     /// [`TrainError::Checkpoint`] where the teacher or earlier run cannot be read.
     pub fn new(start: Start, settings: &Settings, device: Device) -> Result<Self, TrainError> {
         tch::manual_seed(settings.seed as i64);
-        let (teacher, earlier_steps, networks) = start.networks(device)?;
-        let run = ModelRun {
-            architecture: teacher.architecture,
-            teacher,
-            settings: settings.clone(),
-            steps: earlier_steps,
-            losses: Losses::default(),
-            training: vec![],
-            held_back: vec![],
-        };
-        Ok(Self { networks, run, earlier_steps })
+        let (run, networks) = start.networks(settings, device)?;
+        Ok(Self { networks, earlier_steps: run.steps, run })
     }
 
     /// A training that goes on from the newest checkpoint in `folder`.
@@ -123,7 +134,8 @@ impl Stage for Joint {
         let structural = structural.net.forward(image, mode);
         let reconstruction = autoencoder.net.forward(image, mode);
         let logical = logical.net.forward(image, mode);
-        joint_loss(&target, &structural, &reconstruction, &logical).named()
+        let gradient = self.run.settings.joint.logical_gradient;
+        joint_loss_with(gradient, &target, &structural, &reconstruction, &logical).named()
     }
 
     fn write(&self, folder: &Path, state: &State) -> Result<(), CheckpointError> {

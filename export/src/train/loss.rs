@@ -56,6 +56,17 @@ impl LossTerms {
     }
 }
 
+/// whether the autoencoder takes a gradient from L2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogicalGradient {
+    /// No: its output is a constant there.
+    #[default]
+    Stop,
+    /// Yes.
+    Flow,
+}
+
 /// The three terms from the embedding maps of the four networks; the autoencoder takes no gradient from L2.
 pub fn joint_loss(teacher: &[Tensor], structural: &[Tensor], autoencoder: &[Tensor], logical: &[Tensor]) -> LossTerms {
     let target: Vec<Tensor> = autoencoder.iter().map(Tensor::detach).collect();
@@ -63,6 +74,21 @@ pub fn joint_loss(teacher: &[Tensor], structural: &[Tensor], autoencoder: &[Tens
         structural: level_loss(teacher, structural),
         autoencoder: level_loss(teacher, autoencoder),
         logical: level_loss(&target, logical),
+    }
+}
+
+/// Like [`joint_loss`], with a choice of A-014.
+pub fn joint_loss_with(
+    gradient: LogicalGradient,
+    teacher: &[Tensor],
+    structural: &[Tensor],
+    autoencoder: &[Tensor],
+    logical: &[Tensor],
+) -> LossTerms {
+    let terms = joint_loss(teacher, structural, autoencoder, logical);
+    match gradient {
+        LogicalGradient::Stop => terms,
+        LogicalGradient::Flow => LossTerms { logical: level_loss(autoencoder, logical), ..terms },
     }
 }
 

@@ -9,13 +9,13 @@ mod progress;
 mod schedule;
 mod snapshot;
 
-use crate::checkpoint::{CheckpointError, ModelRun, Settings, TeacherRun};
+use crate::checkpoint::{CheckpointError, ModelRun, Settings};
 use crate::data::{DataError, GoodImages, Reading};
-use crate::model::{self, Autoencoder, Descriptor, Mode, Network};
+use crate::model::{self, Architecture, Autoencoder, DecoderEnd, Descriptor, Mode, Network};
 pub use adam::{Adam, Regularisation};
 pub use engine::{Control, Saving, Stage, run};
 pub use joint::{Joint, Start};
-pub use loss::{LossTerms, Losses, joint_loss, level_loss};
+pub use loss::{LogicalGradient, LossTerms, Losses, joint_loss, joint_loss_with, level_loss};
 pub use progress::Progress;
 pub use schedule::{Budget, Schedule};
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,16 @@ impl TrainError {
     }
 }
 
+/// What the paper leaves open in stage 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JointChoices {
+    ///
+    pub decoder: DecoderEnd,
+    ///
+    pub logical_gradient: LogicalGradient,
+}
+
 /// Settings of the optimiser beside rate and budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,8 +114,7 @@ impl Networks {
     ///
     /// # Errors
     /// [`CheckpointError`] where the teacher cannot be read.
-    pub fn with_teacher(teacher: &Path, run: &TeacherRun, device: Device) -> Result<Self, CheckpointError> {
-        let architecture = &run.architecture;
+    pub fn with_teacher(teacher: &Path, architecture: &Architecture, device: Device) -> Result<Self, CheckpointError> {
         let mut networks = Self {
             teacher: model::descriptor(architecture, device),
             structural: model::descriptor(architecture, device),

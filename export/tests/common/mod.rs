@@ -5,11 +5,13 @@ use mudenet_edge::bundle::{Meta, Parity, RuntimeParity};
 use mudenet_edge::decide::Threshold;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample};
 use mudenet_edge::preprocess::Preprocess;
+use mudenet_export::backbone::{TargetKind, ZScore};
 use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::Augmentation;
+use mudenet_export::distill::MatchSizes;
 use mudenet_export::model::{Architecture, LEVELS};
 use mudenet_export::random;
-use mudenet_export::train::{Budget, Optimiser, Precision};
+use mudenet_export::train::{Budget, JointChoices, Optimiser, Precision};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,6 +58,7 @@ pub fn settings(epochs: usize) -> Settings {
         precision: Precision::F32,
         augmentation: Augmentation { horizontal: true, vertical: false, rotation: 5.0, jitter: 0.1 },
         optimiser: Optimiser::default(),
+        joint: JointChoices::default(),
     }
 }
 
@@ -74,6 +77,9 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
         loss: 0.0,
         backbone_path: None,
         backbone_sha256: None,
+        match_sizes: MatchSizes::default(),
+        z_score: ZScore::default(),
+        target: TargetKind::Sample,
     };
     run.write(&folder, &random::networks(architecture, 11).teacher).unwrap();
     folder

@@ -9,6 +9,7 @@ mod visa;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 pub use truth::PixelTruth;
+pub use visa::visa_training;
 
 /// How a labelled set is laid out on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
