@@ -240,7 +240,16 @@ pub fn claim(folder: &Path, overwrite: bool) -> Result<(), CheckpointError> {
 /// # Errors
 /// [`CheckpointError`], naming the file.
 pub fn load_weights<N>(network: &mut Network<N>, path: &Path) -> Result<(), CheckpointError> {
-    network.load(path).map_err(|e| file(path, "read", &e))
+    network.load(path).map_err(|error| {
+        // The lines after the first are libtorch's stack.
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        if first.contains("must match the size") {
+            let reason = format!("holds a network of another architecture than the run's settings say ({first})");
+            return CheckpointError::File { path: path.to_owned(), action: "read", reason };
+        }
+        file(path, "read", &first)
+    })
 }
 
 fn save_weights<N>(network: &Network<N>, path: &Path) -> Result<(), CheckpointError> {

@@ -15,7 +15,7 @@ A file in fewer bits is compared with the f32 model on the held-back good images
 --peers in other runtimes. Nothing is written where the scores change by more than this:
 
                        --f16     --quantize weights   --quantize full
-  mean of an output    0.1 %     5 %                  25 %
+  mean of an output    0.1 %     5 %                  10 %
   image AUROC          0.2       0.2                  0.5 points
   PRO                  0.3       0.3                  1.0 points
   score in a runtime   1 %       1 %                  1 %
@@ -56,6 +56,9 @@ pub(super) struct Args {
     /// all]
     #[arg(long, value_name = "ERROR")]
     keep_above: Option<f64>,
+    /// Train students and autoencoder so many steps through their rounding, to keep what the scores are made of
+    #[arg(long, value_name = "STEPS", default_value_t = 0, requires = "quantize")]
+    finish: usize,
     /// Store weights in 16 bits: half of the file, computed in f32
     #[arg(long, conflicts_with = "quantize")]
     f16: bool,
@@ -123,7 +126,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     };
     let keep_above = args.keep_above.unwrap_or(f64::INFINITY);
-    let settings = Settings { form, rounding: args.rounding, keep_above };
+    let settings = Settings { form, rounding: args.rounding, keep_above, finish: args.finish };
     let checks = Checks {
         calibration: args.calibration.clone(),
         test: args.test.clone(),
@@ -142,7 +145,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     for beyond in &stored.beyond {
         println!("beyond the limits: {beyond}");
     }
+    println!("recommended: {}", recommendation(form, stored.beyond.is_empty()));
     Ok(())
+}
+
+/// Which form to take, from what was measured of this one.
+fn recommendation(form: Form, within: bool) -> &'static str {
+    match (form, within) {
+        (Form::Weights, true) => "this file; --quantize full only for a runtime and host that compute faster in 8 bits",
+        (Form::Full, true) => "this file where runtime and host compute faster in 8 bits, --quantize weights elsewhere",
+        (Form::F16, true) => "--quantize weights, half as large again, if it stays within its limits",
+        (Form::Full, false) => "--quantize weights, or --finish or --keep-above to bring this form within the limits",
+        (Form::Weights, false) => "the f32 file, or --finish or --keep-above to bring this form within the limits",
+        (Form::F16, false) => "the f32 file",
+    }
 }
 
 fn summary(bundle: &Bundle) -> String {

@@ -6,6 +6,7 @@ use anyhow::bail;
 use mudenet_export::checkpoint::Settings;
 use mudenet_export::data::{GoodImages, Manifest};
 use mudenet_export::model::DecoderEnd;
+use mudenet_export::quantize::round_weights;
 use mudenet_export::train::{Joint, JointChoices, LogicalGradient, Start};
 use std::path::PathBuf;
 
@@ -25,6 +26,10 @@ pub(super) struct Args {
     /// Folder of good images, or a category folder of MVTec AD, MVTec LOCO or VisA
     #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
     data: Option<PathBuf>,
+    /// Numbers of the teacher that the others learn from: int8 rounds its weights to what 8 bits hold, so that
+    /// `freeze --quantize` loses nothing on its side
+    #[arg(long, value_enum, default_value_t, conflicts_with = "resume")]
+    teacher_precision: TeacherPrecision,
     #[command(flatten)]
     common: Common,
     /// What follows a decoder's last layer
@@ -41,6 +46,13 @@ pub(super) struct Args {
     /// Folder for the trained networks
     #[arg(short, long, required_unless_present = "resume", conflicts_with = "resume")]
     out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum TeacherPrecision {
+    #[default]
+    F32,
+    Int8,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -62,6 +74,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 (None, None) => bail!("--teacher or --from is needed"),
             };
             let mut joint = Joint::new(start, &settings, device)?;
+            if args.teacher_precision == TeacherPrecision::Int8 {
+                round_weights(&joint.networks.teacher.net)?;
+            }
             let images =
                 GoodImages::read(std::slice::from_ref(data), settings.seed, joint.architecture().size, reading)?;
             joint.use_images(&images);

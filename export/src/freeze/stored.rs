@@ -60,7 +60,7 @@ impl Limits {
         match form {
             StorageForm::F16 => Self { image_auroc: 0.002, pro: 0.003, mean: 1e-3, score: 0.01 },
             StorageForm::Weights => Self { image_auroc: 0.002, pro: 0.003, mean: 0.05, score: 0.01 },
-            StorageForm::Full => Self { image_auroc: 0.005, pro: 0.010, mean: 0.25, score: 0.01 },
+            StorageForm::Full => Self { image_auroc: 0.005, pro: 0.010, mean: 0.10, score: 0.01 },
         }
     }
 

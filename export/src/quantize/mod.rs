@@ -2,6 +2,7 @@
 
 mod codes;
 mod error;
+mod finish;
 mod observe;
 mod plan;
 mod program;
@@ -10,6 +11,7 @@ mod reconstruct;
 mod rewrite;
 mod sequence;
 mod simple;
+mod teacher;
 
 pub use codes::{Activation, Codes, Numbers};
 pub use observe::Observer;
@@ -18,6 +20,7 @@ pub use program::{Convolution, Node, Op, Program};
 pub use rewrite::{Plan, rewrite};
 use serde::{Deserialize, Serialize};
 pub use simple::simple_plan;
+pub use teacher::round_weights;
 
 /// Fewest images to measure on.
 pub const MIN_IMAGES: i64 = 4;

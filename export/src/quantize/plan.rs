@@ -1,6 +1,7 @@
 //! Which tensors go to 8 bits, and how.
 
 use super::error::scores_error;
+use super::finish::finish;
 use super::observe::{Observed, Observer, observe};
 use super::sequence::quantize_weights;
 use super::{Form, MIN_IMAGES, Numbers, Plan, Program, QuantizeError, Rounding, rewrite};
@@ -21,6 +22,8 @@ pub struct Settings {
     pub rounding: Rounding,
     /// Tensors whose error alone, as in [`Layer`], is above this stay in f32.
     pub keep_above: f64,
+    /// Steps of training the rounded weights of every network but the teacher; 8-bit forms only.
+    pub finish: usize,
 }
 
 /// A quantized graph.
@@ -106,6 +109,10 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
         }
         layers.push(layer);
     }
-    let plan: Plan = quantize_weights(&program, images, settings, activations, &float)?;
+    let mut plan: Plan = quantize_weights(&program, images, settings, activations, &float)?;
+    if settings.finish > 0 && settings.form != Form::F16 {
+        // The students follow the teacher, whose own rounding is part of what they are compared with.
+        tch::with_grad(|| finish(model, images, &mut plan, settings.finish, |layer| !layer.starts_with("teacher/")))?;
+    }
     Ok(Quantized { model: rewrite(model, &plan)?, layers })
 }

@@ -37,6 +37,8 @@ pub enum Op {
     Relu,
     /// The mean of 2 × 2 pixels.
     Halve,
+    /// The largest of 2 × 2 pixels.
+    HalveMax,
     /// a + b.
     Add,
     /// a − b.
@@ -205,6 +207,7 @@ impl Node {
             Op::Conv(conv) => conv.apply(input(0)?, constant(&conv.weight)?, constant(&conv.bias)),
             Op::Relu => input(0)?.relu(),
             Op::Halve => input(0)?.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
+            Op::HalveMax => input(0)?.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
             Op::Add => input(0)? + input(1)?,
             Op::Sub => input(0)? - input(1)?,
             Op::Mul => input(0)? * input(1)?,
@@ -243,8 +246,10 @@ impl Node {
                 })
             }
             "Relu" => Op::Relu,
-            "AveragePool" if even("kernel_shape", 0)? == 2 && even("strides", 1)? == 2 && even("pads", 0)? == 0 => {
-                Op::Halve
+            "AveragePool" | "MaxPool"
+                if even("kernel_shape", 0)? == 2 && even("strides", 1)? == 2 && even("pads", 0)? == 0 =>
+            {
+                if op == "MaxPool" { Op::HalveMax } else { Op::Halve }
             }
             "Add" => Op::Add,
             "Sub" => Op::Sub,
