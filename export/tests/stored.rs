@@ -94,10 +94,10 @@ fn a_rounded_teacher_loses_nothing_more() {
     let architecture = Architecture::new(8, SIZE).unwrap();
     let networks = random::networks(&architecture, 4);
     let image = images(1);
-    let float = to_onnx(&networks, &architecture).unwrap();
+    let float = to_onnx(&networks, &architecture, None).unwrap();
     let expected = simple_plan(&float, Form::Weights, &image).unwrap();
     round_weights(&networks.teacher.net).unwrap();
-    let rounded = to_onnx(&networks, &architecture).unwrap();
+    let rounded = to_onnx(&networks, &architecture, None).unwrap();
     let teacher = |plan: &Plan| {
         let weights = plan.weights.iter().filter(|(name, _)| name.starts_with("teacher/"));
         weights.map(|(_, numbers)| numbers.clone()).collect::<Vec<_>>()
