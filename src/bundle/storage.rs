@@ -224,7 +224,7 @@ mod tests {
         assert!((agreement.structural.mean - 0.05).abs() < 1e-6);
         assert_eq!(agreement.logical, Difference::default());
         assert!((agreement.score - 0.1).abs() < 1e-6);
-        assert_eq!(agreement.rank_correlation, Some(1.0));
+        assert!((agreement.rank_correlation.unwrap() - 1.0).abs() < 1e-12);
     }
 
     #[test]
