@@ -29,6 +29,8 @@ pub mod infer;
 pub mod inspector;
 pub mod map;
 pub mod metric;
+#[cfg(feature = "page")]
+pub mod page;
 pub mod preprocess;
 pub mod recipe;
 pub mod record;

@@ -3,8 +3,10 @@
 use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, Region, Samples, decode};
 use crate::config::parse_toml;
+use crate::golden::GoldenSet;
 use crate::inspector::Inspector;
 use crate::map::Mask;
+use crate::record::verdict_word;
 use crate::run::{Pipeline, Prepared, Recipes};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ struct Raw {
     region: Option<[usize; 4]>,
     ignore: Option<PathBuf>,
     threshold: Option<f32>,
+    golden: Option<PathBuf>,
 }
 
 /// A product.
@@ -38,6 +41,8 @@ pub struct Recipe {
     pub ignore: Option<PathBuf>,
     /// Replaces the bundle's threshold.
     pub threshold: Option<f32>,
+    /// Folder of golden samples, which must be judged right before the recipe is used.
+    pub golden: Option<PathBuf>,
 }
 
 /// A recipe that cannot be used.
@@ -87,8 +92,16 @@ impl Recipe {
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Like [`Recipe::load`], for the text of the file at `path`.
+    ///
+    /// # Errors
+    /// [`RecipeError::Form`] or [`RecipeError::Rule`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
         let raw: Raw =
-            parse_toml(&text).map_err(|(line, reason)| RecipeError::Form { path: path.to_owned(), line, reason })?;
+            parse_toml(text).map_err(|(line, reason)| RecipeError::Form { path: path.to_owned(), line, reason })?;
         let rule = |key, reason| RecipeError::Rule { path: path.to_owned(), key, reason };
         if raw.threshold.is_some_and(|threshold| !threshold.is_finite()) {
             return Err(rule("threshold", "must be a finite number".to_owned()));
@@ -105,6 +118,7 @@ impl Recipe {
             region: region.transpose()?,
             ignore: raw.ignore.map(|file| folder.join(file)),
             threshold: raw.threshold,
+            golden: raw.golden.map(|samples| folder.join(samples)),
         })
     }
 
@@ -114,6 +128,22 @@ impl Recipe {
     /// [`RecipeError`].
     pub fn prepare(&self) -> Result<Pipeline, RecipeError> {
         Ok(self.prepare_with_hash()?.1)
+    }
+
+    /// Inspects the golden samples, where the recipe has some.
+    ///
+    /// # Errors
+    /// One sentence that names the first that is judged wrong, or what is wrong with their folder.
+    pub fn prove(&self, pipeline: &mut Pipeline) -> Result<(), String> {
+        let Some(samples) = &self.golden else { return Ok(()) };
+        let report = GoldenSet::open(samples).map_err(|error| error.to_string())?.check(pipeline);
+        match report.results.iter().find(|result| !result.is_right()) {
+            None => Ok(()),
+            Some(wrong) => {
+                let (expected, got) = (verdict_word(wrong.expected), verdict_word(wrong.got));
+                Err(format!("golden sample {}: expected {expected}, got {got}", wrong.picture.display()))
+            }
+        }
     }
 
     /// Like [`Recipe::prepare`], with the bundle's SHA-256.
@@ -165,7 +195,8 @@ impl Recipes for RecipeFiles {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         let file = self.0.get(&number).ok_or_else(|| format!("recipe {number} is not in [recipes.files]"))?;
         let recipe = Recipe::load(file).map_err(|error| error.to_string())?;
-        let (model, pipeline) = recipe.prepare_with_hash().map_err(|error| error.to_string())?;
+        let (model, mut pipeline) = recipe.prepare_with_hash().map_err(|error| error.to_string())?;
+        recipe.prove(&mut pipeline)?;
         Ok(Prepared::new(number, recipe.name, model, pipeline))
     }
 }

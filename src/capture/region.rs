@@ -19,6 +19,16 @@ impl Region {
         Ok(Self { left, top, width, height })
     }
 
+    /// Its first column.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Its first row.
+    pub fn top(&self) -> usize {
+        self.top
+    }
+
     /// The column after its last.
     pub fn right(&self) -> usize {
         self.left.saturating_add(self.width)

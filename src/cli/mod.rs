@@ -15,6 +15,8 @@ mod inputs;
 mod inspect;
 mod outputs;
 mod parallel;
+#[cfg(feature = "page")]
+mod password;
 mod records;
 mod report;
 mod run;
@@ -51,6 +53,8 @@ enum Command {
     Audit(audit::Args),
     Bench(bench::Args),
     Run(run::Args),
+    #[cfg(feature = "page")]
+    Password(password::Args),
     Doctor(doctor::Args),
     Collect(collect::Args),
 }
@@ -69,6 +73,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "page")]
+        Command::Password(args) => password::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Collect(args) => collect::run(&args),
     };

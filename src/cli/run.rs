@@ -2,6 +2,7 @@
 
 pub(super) mod devices;
 mod numbers;
+mod page;
 mod report;
 
 use super::{ACCEPTED, FAILED, print_error};
@@ -107,6 +108,8 @@ fn check(config: &Config) -> anyhow::Result<u8> {
 }
 
 fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
+    let mut sinks = sinks(args, config.record.clone())?;
+    let page = page::open(config, config.record.as_ref(), &mut sinks)?;
     let mut numbers = PartNumbers::open(config.state.as_deref())?;
     let line_config = numbered(config.line, numbers.first());
     let mut line = Line::new(
@@ -115,12 +118,13 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
             camera: camera(&config.camera)?,
             outputs: outputs(config)?,
             signal: None,
-            sink: Box::new(sinks(args, config.record.clone())?),
+            sink: Box::new(sinks),
             recipes: Box::new(RecipeFiles(config.recipes.clone())),
             watchdog: Box::new(Systemd),
         },
     );
     connect(config, &mut line)?;
+    page::start(page, config, config.record.as_ref(), false, &line)?;
     let (handle, path, old) = (line.handle(), args.config.clone(), config.clone());
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be caught")?;
     std::thread::spawn(move || {
@@ -150,6 +154,8 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     let plant = Plant::default();
     // So that the record of the real line stays that of real parts.
     let record = config.record.clone().map(|record| Settings { folder: record.folder.join("simulated"), ..record });
+    let mut sinks = sinks(args, record.clone())?;
+    let page = page::open(config, record.as_ref(), &mut sinks)?;
     let mut line_config = numbered(config.line, 1);
     // The conveyor triggers, whatever does on the real line.
     line_config.station.machine.trigger = TriggerMode::External;
@@ -159,11 +165,12 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
             camera,
             outputs: plant.outputs(),
             signal: None,
-            sink: plant.record(Box::new(sinks(args, record)?)),
+            sink: plant.record(Box::new(sinks)),
             recipes: Box::new(RecipeFiles(config.recipes.clone())),
             watchdog: Box::new(()),
         },
     );
+    page::start(page, config, record.as_ref(), true, &line)?;
     let mut conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
     if let Some(time) = args.soak {
         conveyor.parts = u32::try_from(time / conveyor.pitch).unwrap_or(u32::MAX).max(1);

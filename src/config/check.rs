@@ -21,13 +21,13 @@ const RESULT_TIMEOUT: u32 = 1000;
 
 /// Broken rules and unusual settings, collected.
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     broken: Vec<String>,
     warnings: Vec<String>,
 }
 
 impl Findings {
-    fn rule(&mut self, keeps: bool, key: &str, rule: impl FnOnce() -> String) {
+    pub(super) fn rule(&mut self, keeps: bool, key: &str, rule: impl FnOnce() -> String) {
         if !keeps {
             self.broken.push(format!("{key}: {}", rule()));
         }
@@ -73,7 +73,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
-        record_accepted: raw.record.is_some(),
+        record_accepted: raw.record.is_some() || raw.page.is_some(),
     };
     trigger_rules(&raw, &inputs, &mut found);
     gate::rules(&raw, &inputs, &outputs, timeout, &mut found);
@@ -86,6 +86,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(priority) = raw.station.realtime_priority {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
+    let page = raw.page.map(|page| page.checked(raw.record.is_some(), folder, &mut found));
     if !found.broken.is_empty() {
         return Err(found.broken);
     }
@@ -100,6 +101,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         inputs,
         outputs,
         serial,
+        page,
         record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
         recipes,
         warnings: found.warnings,

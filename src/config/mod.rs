@@ -4,9 +4,11 @@
 //! again.
 
 mod check;
+mod page;
 mod profile;
 mod raw;
 
+pub use page::PageConfig;
 pub use profile::{PROFILES, Profile, ProfilePin};
 
 use crate::record::journal::Settings;
@@ -38,6 +40,8 @@ pub struct Config {
     pub outputs: BTreeMap<OutputLine, Wire>,
     /// The serial line to the controller.
     pub serial: Option<SerialLine>,
+    /// The page for operators and engineers, where one is served.
+    pub page: Option<PageConfig>,
     /// The record of what was inspected, where one is kept.
     pub record: Option<Settings>,
     /// Recipe files by their numbers.

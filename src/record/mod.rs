@@ -17,5 +17,5 @@ mod sheet;
 pub use file::{RecordError, write_file, write_png};
 pub use line::{Line, branch_word, driven_by, verdict_word};
 pub use map_file::write_map;
-pub use overlay::overlay;
+pub use overlay::{heat_picture, overlay};
 pub use sheet::{Tile, contact_sheet};

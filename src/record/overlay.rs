@@ -22,6 +22,13 @@ const WHITE: Colour = [255; 3];
 /// `map` is the inspection's map at the picture's size. Opacity and colour follow the ratio of score to threshold
 /// (inferno, up to 8 times the threshold), so that a good part stays almost clean.
 pub fn overlay(frame: &Frame, map: &AnomalyMap, inspection: &Inspection, threshold: f32) -> RgbImage {
+    let mut picture = heat_picture(frame, map, threshold);
+    furniture(&mut picture, inspection, threshold);
+    picture
+}
+
+/// Like [`overlay`], without banner and legend.
+pub fn heat_picture(frame: &Frame, map: &AnomalyMap, threshold: f32) -> RgbImage {
     let (width, height) = (frame.width() as u32, frame.height() as u32);
     let mut picture =
         RgbImage::from_raw(width, height, frame.to_rgb8()).unwrap_or_else(|| RgbImage::new(width, height));
@@ -37,7 +44,6 @@ pub fn overlay(frame: &Frame, map: &AnomalyMap, inspection: &Inspection, thresho
     let line = (side as f32 / 320.0).max(1.5);
     lines(&mut picture, &segments, line + 2.0, BLACK, 0.55);
     lines(&mut picture, &segments, line, CONTOUR, 1.0);
-    furniture(&mut picture, inspection, threshold);
     picture
 }
 

@@ -63,6 +63,12 @@ impl Finished {
         }
     }
 
+    /// A part without a picture that was triggered at `triggered`.
+    #[cfg(all(test, feature = "page"))]
+    pub(crate) fn for_page(result: PartResult, triggered: Micros) -> Self {
+        Self::new(result, triggered, 1000)
+    }
+
     /// The part of the picture that was inspected and that the map is of.
     pub fn view(&self) -> Option<Arc<Frame>> {
         let frame = self.frame.as_ref()?;
