@@ -253,7 +253,7 @@ fn a_browser_walks_through_a_shift_and_a_set_up() {
     let folder = tempfile::tempdir().expect("a folder");
     set_password(folder.path());
     trays(folder.path());
-    let mut page = Served::start(folder.path(), 800);
+    let mut page = Served::start(folder.path(), 1200);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = |name: &str| {
         let mut command = Command::new(root.join(".venv/bin/python"));
