@@ -51,14 +51,17 @@ with page(1920, 1080) as view:
     view.get_by_role("tab", name="Region and mask").click()
     wait(view, "editor.picture && editor.picture.naturalWidth > 0 && document.querySelector('#drawing').clientHeight > 100")
     width, height = view.evaluate("[editor.size.width, editor.size.height]")
-    box = view.locator("#drawing").bounding_box()
+
     def drag(x0, y0, x1, y1):
+        view.locator("#drawing").scroll_into_view_if_needed()
+        box = view.locator("#drawing").bounding_box()
         at = lambda x, y: (box["x"] + x * box["width"] / width, box["y"] + y * box["height"] / height)
         view.mouse.move(*at(x0, y0))
         view.mouse.down()
         view.mouse.move(*at((x0 + x1) / 2, (y0 + y1) / 2))
         view.mouse.move(*at(x1, y1))
         view.mouse.up()
+
     view.get_by_role("radio", name="ignores").check()
     drag(3 * width / 4, 3 * height / 4, width, height)
     share = view.evaluate("blindShare()")
@@ -79,7 +82,7 @@ with page(1920, 1080) as view:
     wait(view, "document.querySelector('#said').textContent.startsWith('Region and mask are in use')")
 
     # A mask that hides what a golden sample must be rejected for is refused, and nothing is changed.
-    drag(0, 0, width / 2, height / 2)
+    drag(1, 1, width - 1, 0.93 * height)
     view.get_by_role("button", name="Use region and mask").click()
     wait(view, "document.querySelector('#said').textContent.includes('missing.png: expected reject, got accept')")
 
