@@ -90,6 +90,11 @@ impl Inspector {
         Ok(self.region.map(|region| frame.crop(region)).transpose()?)
     }
 
+    /// The part of each frame that is inspected; `None` is all of it.
+    pub fn region(&self) -> Option<Region> {
+        self.region
+    }
+
     /// The threshold in use.
     pub fn threshold(&self) -> f32 {
         self.threshold

@@ -113,6 +113,14 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`].
     pub fn prepare(&self) -> Result<Pipeline, RecipeError> {
+        Ok(self.prepare_with_hash()?.1)
+    }
+
+    /// Like [`Recipe::prepare`], with the bundle's SHA-256.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn prepare_with_hash(&self) -> Result<(String, Pipeline), RecipeError> {
         let rule = |key, reason| RecipeError::Rule { path: self.path.clone(), key, reason };
         let load = |source| RecipeError::Model(crate::run::LoadError::Bundle(source));
         let bundle = Bundle::load(&self.model).map_err(load)?;
@@ -143,7 +151,7 @@ impl Recipe {
         let grey =
             Frame::new(columns.max(16), rows.max(16), Samples::Rgb8(vec![128; 3 * columns.max(16) * rows.max(16)]))?;
         match pipeline.inspect(&grey).result {
-            Ok(_) => Ok(pipeline),
+            Ok(_) => Ok((bundle.sha256().to_owned(), pipeline)),
             Err(fault) => Err(rule("model", format!("{} fails on a grey picture: {fault}", self.model.display()))),
         }
     }
@@ -157,7 +165,7 @@ impl Recipes for RecipeFiles {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         let file = self.0.get(&number).ok_or_else(|| format!("recipe {number} is not in [recipes.files]"))?;
         let recipe = Recipe::load(file).map_err(|error| error.to_string())?;
-        let pipeline = recipe.prepare().map_err(|error| error.to_string())?;
-        Ok(Prepared { number, name: recipe.name, pipeline })
+        let (model, pipeline) = recipe.prepare_with_hash().map_err(|error| error.to_string())?;
+        Ok(Prepared::new(number, recipe.name, model, pipeline))
     }
 }

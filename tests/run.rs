@@ -7,6 +7,8 @@ use common::{good, run, spotted};
 use mudenet_board::heartbeat::HeartbeatWatch;
 use mudenet_board::millis;
 use mudenet_board::wire::{Decoder, Message, Wire};
+use mudenet_edge::decide::Verdict;
+use mudenet_edge::record::journal::{Records, Selection};
 use serialport::{SerialPort, TTYPort};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -73,6 +75,37 @@ fn a_simulated_line_says_where_every_part_went() {
     assert!(of("good") >= 1 && of("rejected") >= 1, "{report}");
     let readable = run(folder.path(), &arguments[..9]);
     assert!(readable.stdout.contains("left the line, of 8 parts:"), "{readable:?}");
+}
+
+#[test]
+fn every_part_of_a_simulated_line_is_in_its_record() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), &format!("{GATE}[record]\nfolder = \"record\"\ngood = 1\n"));
+    let result = run(folder.path(), &["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "8"]);
+    assert_eq!(result.code, 0, "{}", result.stderr);
+    let records = Records::open(&folder.path().join("record/simulated")).expect("a record");
+    let entries = records.last(100, &Selection::default()).expect("read");
+    let parts: Vec<(u32, Verdict)> = entries.iter().map(|entry| (entry.part, entry.verdict)).collect();
+    let expected = |part: u32| if part % 2 == 1 { Verdict::Accept } else { Verdict::Reject };
+    assert_eq!(parts, (1..=8).map(|part| (part, expected(part))).collect::<Vec<_>>());
+    for entry in entries {
+        assert_eq!((entry.recipe.as_str(), entry.model.len(), entry.threshold), ("part", 64, common::THRESHOLD));
+        assert!(entry.score.is_some_and(|score| (score > common::THRESHOLD) == (entry.verdict == Verdict::Reject)));
+        assert!(entry.total_ms >= entry.inspect_ms && entry.inspect_ms > Some(0.0) && entry.sharpness.is_some());
+        // What is kept is what was inspected: the recipe's region.
+        let picture = image::open(records.folder().join(entry.image.expect("kept"))).expect("a picture");
+        assert_eq!((picture.width(), picture.height()), (64, 64));
+        assert_eq!(entry.map.is_some(), entry.verdict == Verdict::Reject);
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_kept_is_refused_by_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), &format!("{GATE}[record]\nfolder = \"record\"\nmax_days = 0\n"));
+    let result = run(folder.path(), &["run", "--config", "box.toml", "--check"]);
+    assert_eq!(result.code, 2);
+    assert!(result.stderr.contains("box.toml: record.max_days: must be at least 1, got 0"), "{}", result.stderr);
 }
 
 #[test]

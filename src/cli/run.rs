@@ -12,8 +12,9 @@ use mudenet_board::{Micros, millis};
 use mudenet_edge::capture::{Camera, FaultRates, FaultyCamera};
 use mudenet_edge::config::{CameraSource, Config};
 use mudenet_edge::recipe::{Recipe, RecipeFiles};
+use mudenet_edge::record::journal::{Journal, Settings};
 use mudenet_edge::run::simulate::{Conveyor, Plant};
-use mudenet_edge::run::{Devices, Line, LineConfig, Watchdog};
+use mudenet_edge::run::{Devices, JournalSink, Line, LineConfig, RecordSink, Watchdog};
 use numbers::PartNumbers;
 use report::{Console, print_report};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -46,7 +47,8 @@ pub(super) struct Args {
     /// Check the file and its recipes, and open nothing
     #[arg(long)]
     check: bool,
-    /// Run the same loop on a folder's pictures and a simulated conveyor
+    /// Run the same loop on a folder's pictures and a simulated conveyor; its record is kept in the folder "simulated" below
+    /// that of [record]
     #[arg(long, value_name = "DIR", conflicts_with = "check")]
     simulate: Option<PathBuf>,
     /// Parts on the simulated conveyor
@@ -113,7 +115,7 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
             camera: camera(&config.camera)?,
             outputs: outputs(config)?,
             signal: None,
-            sink: Box::new(Console::new(args.verbose)),
+            sink: Box::new(sinks(args, config.record.clone())?),
             recipes: Box::new(RecipeFiles(config.recipes.clone())),
             watchdog: Box::new(Systemd),
         },
@@ -146,6 +148,8 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
         Some(_) => Box::new(FaultyCamera::new(camera(&camera_config)?, SOAK_FAULTS, args.seed)),
     };
     let plant = Plant::default();
+    // So that the record of the real line stays that of real parts.
+    let record = config.record.clone().map(|record| Settings { folder: record.folder.join("simulated"), ..record });
     let mut line_config = numbered(config.line, 1);
     // The conveyor triggers, whatever does on the real line.
     line_config.station.machine.trigger = TriggerMode::External;
@@ -155,7 +159,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
             camera,
             outputs: plant.outputs(),
             signal: None,
-            sink: plant.record(Box::new(Console::new(args.verbose))),
+            sink: plant.record(Box::new(sinks(args, record)?)),
             recipes: Box::new(RecipeFiles(config.recipes.clone())),
             watchdog: Box::new(()),
         },
@@ -181,6 +185,16 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     }
     print_report(&report, Some(&outcome), args.json)?;
     Ok(if outcome.escaped == 0 { ACCEPTED } else { FAILED })
+}
+
+/// Terminal and journal.
+fn sinks(args: &Args, record: Option<Settings>) -> anyhow::Result<Vec<Box<dyn RecordSink>>> {
+    let mut sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(Console::new(args.verbose))];
+    if let Some(record) = record {
+        let journal = Journal::open(record).context("record")?;
+        sinks.push(Box::new(JournalSink::new(journal)));
+    }
+    Ok(sinks)
 }
 
 /// Faults of a soak.

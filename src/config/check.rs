@@ -4,6 +4,7 @@ mod gate;
 
 use super::raw::{self, Mode, Raw, Source};
 use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
 use crate::run::station::{GateSettings, InputLine, StationConfig};
 use crate::signal::OutputLine;
@@ -72,13 +73,16 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
-        record_accepted: false,
+        record_accepted: raw.record.is_some(),
     };
     trigger_rules(&raw, &inputs, &mut found);
     gate::rules(&raw, &inputs, &outputs, timeout, &mut found);
     recipe_lines(&raw, &mut found);
     let serial = raw.serial.as_ref().and_then(|serial| self::serial(serial, profile.as_ref(), &mut found));
     let recipes = recipes(&raw, folder, &mut found);
+    if let Some(Err(JournalError::Setting { key, expected, got })) = raw.record.as_ref().map(Settings::check) {
+        found.broken.push(format!("record.{key}: must be {expected}, got {got}"));
+    }
     if let Some(priority) = raw.station.realtime_priority {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
@@ -96,6 +100,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         inputs,
         outputs,
         serial,
+        record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
         recipes,
         warnings: found.warnings,
     })

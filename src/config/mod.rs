@@ -9,6 +9,7 @@ mod raw;
 
 pub use profile::{PROFILES, Profile, ProfilePin};
 
+use crate::record::journal::Settings;
 use crate::run::LineConfig;
 use crate::run::station::InputLine;
 use crate::signal::OutputLine;
@@ -37,6 +38,8 @@ pub struct Config {
     pub outputs: BTreeMap<OutputLine, Wire>,
     /// The serial line to the controller.
     pub serial: Option<SerialLine>,
+    /// The record of what was inspected, where one is kept.
+    pub record: Option<Settings>,
     /// Recipe files by their numbers.
     pub recipes: BTreeMap<u16, PathBuf>,
     /// What is allowed and unusual, a sentence each.

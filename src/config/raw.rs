@@ -22,6 +22,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) outputs: BTreeMap<OutputLine, Pin>,
     pub(super) serial: Option<Serial>,
+    pub(super) record: Option<crate::record::journal::Settings>,
     pub(super) recipes: Recipes,
 }
 

@@ -1,7 +1,7 @@
 //! One frame inspected.
 
 use crate::bundle::{Bundle, BundleError};
-use crate::capture::Frame;
+use crate::capture::{Frame, Region};
 use crate::guard::{Panicked, guarded};
 use crate::inspector::{InspectError, Inspection, Inspector};
 use std::path::{Path, PathBuf};
@@ -101,6 +101,11 @@ impl Pipeline {
     /// The threshold in use.
     pub fn threshold(&self) -> f32 {
         self.inspector.threshold()
+    }
+
+    /// The part of each frame that is inspected; `None` is all of it.
+    pub fn region(&self) -> Option<Region> {
+        self.inspector.region()
     }
 
     /// The part of `frame` that is inspected and that maps are of.

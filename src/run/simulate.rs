@@ -166,8 +166,8 @@ struct PlantRecord {
 }
 
 impl RecordSink for PlantRecord {
-    fn put(&mut self, record: Record) {
-        match &record {
+    fn put(&mut self, record: &Record) {
+        match record {
             Record::Part(finished) => {
                 let verdict = Some(finished.verdict);
                 self.plant.seen(|seen| seen.verdicts.insert(finished.part, verdict));

@@ -132,7 +132,7 @@ pub struct Seven;
 impl Recipes for Seven {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         match number {
-            1..=7 => Ok(Prepared { number, name: format!("recipe {number}"), pipeline: pipeline() }),
+            1..=7 => Ok(Prepared::new(number, format!("recipe {number}"), String::new(), pipeline())),
             _ => Err("there is no such recipe".into()),
         }
     }
@@ -185,7 +185,7 @@ struct Recorder {
 }
 
 impl RecordSink for Recorder {
-    fn put(&mut self, record: Record) {
+    fn put(&mut self, record: &Record) {
         match self.sink {
             Sink::Hangs => std::thread::sleep(Duration::from_secs(60)),
             Sink::Panics => panic!("disk full"),
@@ -198,9 +198,9 @@ impl RecordSink for Recorder {
                 let picture = part.frame.is_some() && part.inspection.is_some();
                 let fault = part.verdict == Verdict::Fault;
                 book.parts.push(Kept { part: part.part, recipe: part.recipe, accepted, fault, picture });
-                book.notices.extend(part.error);
+                book.notices.extend(part.error.clone());
             }
-            Record::Notice { text } => book.notices.push(text),
+            Record::Notice { text } => book.notices.push(text.clone()),
             _ => {}
         }
     }

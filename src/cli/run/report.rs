@@ -33,13 +33,13 @@ impl Console {
 }
 
 impl RecordSink for Console {
-    fn put(&mut self, record: Record) {
+    fn put(&mut self, record: &Record) {
         let line = match record {
-            Record::Error { code, .. } => self.error(code),
-            Record::Notice { text } => Some(text),
+            Record::Error { code, .. } => self.error(*code),
+            Record::Notice { text } => Some(text.clone()),
             Record::Part(part) if self.parts || part.error.is_some() => {
                 let score = part.score.map_or_else(|| "no score".to_owned(), |score| format!("score {score:.4}"));
-                let error = part.error.map(|error| format!(": {error}")).unwrap_or_default();
+                let error = part.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
                 let ms = part.took as f64 / 1000.0;
                 Some(format!("part {} {}, {score}, {ms:.1} ms{error}", part.part, verdict_word(part.verdict)))
             }

@@ -1,5 +1,6 @@
 use super::loader::{Prepared, Recipes};
 use super::worker::Inspected;
+use crate::run::clock;
 use crate::run::station::InputLine;
 use mudenet_board::{ErrorCode, Micros};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -16,6 +17,7 @@ pub(super) enum Said {
     Camera(Result<(), String>),
     Recipe { number: u16, result: Result<Box<Prepared>, String> },
     Replace(Box<dyn Recipes>),
+    ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
     Wake,
     Stop,
@@ -69,6 +71,16 @@ impl Handle {
     /// Other recipes from now on; the one in use is loaded anew.
     pub fn replace_recipes(&self, recipes: Box<dyn Recipes>) -> bool {
         self.say(Said::Replace(recipes))
+    }
+
+    /// Load this recipe and use it from the next part on.
+    pub fn change_recipe(&self, number: u16) -> bool {
+        self.say(Said::ChangeRecipe(number))
+    }
+
+    /// Leave the error state and clear the alarm, as the RESET line does.
+    pub fn reset(&self) -> bool {
+        self.line(InputLine::Reset, true, clock::now(), None)
     }
 
     /// The controller's line has something to say. Returns at once.

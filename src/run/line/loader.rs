@@ -1,17 +1,25 @@
+use super::Product;
 use super::inbox::{Handle, Said};
 use crate::guard::guarded;
 use crate::run::Pipeline;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::spawn;
 
 /// A recipe that was loaded, verified and warmed up.
 pub struct Prepared {
-    /// Its number.
-    pub number: u16,
-    /// What messages call it.
-    pub name: String,
+    /// What it is.
+    pub product: Arc<Product>,
     /// Its model, ready to inspect.
     pub pipeline: Pipeline,
+}
+
+impl Prepared {
+    /// A recipe of this number and name; `model` is the SHA-256 of its bundle.
+    pub fn new(number: u16, name: String, model: String, pipeline: Pipeline) -> Self {
+        let (threshold, region) = (pipeline.threshold(), pipeline.region());
+        Self { product: Arc::new(Product { number, name, model, threshold, region }), pipeline }
+    }
 }
 
 /// Where recipes come from.

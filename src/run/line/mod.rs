@@ -1,12 +1,14 @@
 //! The loop: inputs from all threads in, one station, outputs and jobs out.
 
 mod config;
+mod feed;
 mod inbox;
 mod loader;
 mod record;
 mod worker;
 
 pub use config::{Devices, LineConfig, Report, Watchdog};
+pub use feed::{Feed, Product, Status};
 pub use inbox::Handle;
 pub use loader::{Prepared, Recipes};
 pub use record::{Finished, Record, RecordSink};
@@ -20,6 +22,7 @@ use loader::Loader;
 use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros, State, millis};
 use record::Recorder;
+use std::sync::Arc;
 use std::time::Duration;
 use worker::{Inspected, Worker};
 
@@ -33,17 +36,23 @@ pub struct Line {
     config: LineConfig,
     devices: Devices,
     inbox: Inbox,
+    feed: Feed,
 }
 
 impl Line {
     /// A line with its devices.
     pub fn new(config: LineConfig, devices: Devices) -> Self {
-        Self { config, devices, inbox: Inbox::new() }
+        Self { config, devices, inbox: Inbox::new(), feed: Feed::default() }
     }
 
     /// A way to tell the line what happens; devices with threads of their own each take one.
     pub fn handle(&self) -> Handle {
         self.inbox.handle()
+    }
+
+    /// What the line is like, to be read by others while it runs.
+    pub fn feed(&self) -> Feed {
+        self.feed.clone()
     }
 
     /// Connects the controller's line, which may need a [`Line::handle`] to say that something arrived.
@@ -56,7 +65,7 @@ impl Line {
     /// # Errors
     /// [`StationError`] for settings that cannot work.
     pub fn run(self) -> Result<Report, StationError> {
-        let Self { config, devices, inbox } = self;
+        let Self { config, devices, inbox, feed } = self;
         let wiring = config.station.gate.map(|settings| settings.gate.wiring);
         let Devices { camera, mut outputs, signal, sink, recipes, watchdog } = devices;
         let levels = Levels::safe(wiring);
@@ -73,7 +82,10 @@ impl Line {
             inbox,
             levels: None,
             lines_failed: false,
+            feed,
             loaded: None,
+            product: None,
+            last_error: None,
             part: None,
             inspected: None,
             camera: false,
@@ -103,7 +115,10 @@ struct Loop {
     recorder: Recorder,
     levels: Option<Levels>,
     lines_failed: bool,
+    feed: Feed,
     loaded: Option<Box<Prepared>>,
+    product: Option<Arc<Product>>,
+    last_error: Option<(ErrorCode, Micros)>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -141,7 +156,27 @@ impl Loop {
                 self.lose_camera("no sign of life from the camera", now, outputs);
             }
             self.feed(StationInput::Tick, now, outputs);
+            self.tell(now);
         }
+    }
+
+    /// Shows pages and peers what the line is like.
+    fn tell(&self, now: Micros) {
+        self.feed.show(|status| {
+            status.at = now;
+            status.state = self.station.state();
+            if status.product != self.product {
+                status.product.clone_from(&self.product);
+            }
+            status.camera = self.camera;
+            status.levels = self.station.levels();
+            status.rejects_in_a_row = self.station.rejects_in_a_row();
+            status.on_the_way = self.station.on_the_way();
+            status.last_error = self.last_error;
+            status.counters = *self.station.counters();
+            status.records_dropped = self.recorder.dropped();
+            status.unsent = self.unsent;
+        });
     }
 
     fn raise_priority(&mut self) {
@@ -187,6 +222,7 @@ impl Loop {
                 let number = self.station.recipe().unwrap_or(self.config.recipe);
                 self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs);
             }
+            Said::ChangeRecipe(number) => self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs),
             Said::Fault { code, reason } => {
                 self.recorder.notice(reason);
                 self.feed(StationInput::Fail(code), clock::now(), outputs);
@@ -227,6 +263,7 @@ impl Loop {
         let hangs = self.part.is_some_and(|part| now >= part.triggered.saturating_add(longest));
         let fresh = self.camera && !hangs;
         let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
+        let (product, last_error) = (&mut self.product, &mut self.last_error);
         let mut judged = None;
         let mut worker_full = false;
         let due = station.gate_deadline();
@@ -239,6 +276,7 @@ impl Loop {
             Action::LoadRecipe { number } => loader.load(number),
             Action::UseRecipe { .. } => {
                 if let Some(prepared) = loaded.take() {
+                    *product = Some(Arc::clone(&prepared.product));
                     worker_full |= worker.use_recipe(prepared).is_err();
                 }
             }
@@ -248,7 +286,10 @@ impl Loop {
             Action::Settled { part, outcome } => {
                 recorder.put(Record::Settled { part, outcome, at: now });
             }
-            Action::Error(code) => recorder.put(Record::Error { code, at: now }),
+            Action::Error(code) => {
+                *last_error = Some((code, now));
+                recorder.put(Record::Error { code, at: now });
+            }
             Action::Alive(state) => {
                 // Without a picture there is nothing to live for, unless a person is waited for.
                 if fresh || (!hangs && matches!(state, State::Error | State::Halted)) {
@@ -343,7 +384,7 @@ impl Loop {
     fn recipe(&mut self, number: u16, result: Result<Box<Prepared>, String>, outputs: &mut dyn Outputs) {
         let ok = match result {
             Ok(prepared) => {
-                self.recorder.notice(format!("recipe {number} loaded: {}", prepared.name));
+                self.recorder.notice(format!("recipe {number} loaded: {}", prepared.product.name));
                 self.loaded = Some(prepared);
                 true
             }

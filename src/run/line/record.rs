@@ -1,3 +1,4 @@
+use super::Product;
 use crate::capture::Frame;
 use crate::decide::Verdict;
 use crate::guard::guarded;
@@ -5,6 +6,7 @@ use crate::inspector::Inspection;
 use mudenet_board::gate::{Outcome, Reason};
 use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::spawn;
 use std::time::Duration;
@@ -36,9 +38,11 @@ pub struct Finished {
     /// Why it could not be inspected.
     pub error: Option<String>,
     /// What the picture showed; `None` for a fault, and for accepted parts unless they are recorded.
-    pub inspection: Option<Inspection>,
-    /// The picture; as above.
-    pub frame: Option<Frame>,
+    pub inspection: Option<Arc<Inspection>>,
+    /// The whole picture; as above.
+    pub frame: Option<Arc<Frame>>,
+    /// What it was inspected with.
+    pub product: Option<Arc<Product>>,
 }
 
 impl Finished {
@@ -55,7 +59,16 @@ impl Finished {
             error: None,
             inspection: None,
             frame: None,
+            product: None,
         }
+    }
+
+    /// The part of the picture that was inspected and that the map is of.
+    pub fn view(&self) -> Option<Arc<Frame>> {
+        let frame = self.frame.as_ref()?;
+        let region = self.product.as_ref().and_then(|product| product.region);
+        let view = region.and_then(|region| frame.crop(region).ok());
+        Some(view.map_or_else(|| Arc::clone(frame), Arc::new))
     }
 }
 
@@ -99,12 +112,21 @@ pub enum Record {
 /// Where records go: a disk, a page, a terminal.
 pub trait RecordSink: Send {
     /// Takes one. It may wait for a disk: the line goes on without it and counts what it cannot hand over.
-    fn put(&mut self, record: Record);
+    fn put(&mut self, record: &Record);
 }
 
 /// Keeps nothing.
 impl RecordSink for () {
-    fn put(&mut self, _record: Record) {}
+    fn put(&mut self, _record: &Record) {}
+}
+
+/// Several, each of which gets every record whatever the others do.
+impl RecordSink for Vec<Box<dyn RecordSink>> {
+    fn put(&mut self, record: &Record) {
+        for sink in self {
+            let _ = guarded(|| sink.put(record));
+        }
+    }
 }
 
 /// The thread that owns the record.
@@ -121,7 +143,7 @@ impl Recorder {
         spawn(move || {
             for record in records {
                 // A record that cannot be written must not stop the next one.
-                let _ = guarded(|| sink.put(record));
+                let _ = guarded(|| sink.put(&record));
             }
             drop(sink);
             let _ = end.try_send(());
@@ -133,6 +155,11 @@ impl Recorder {
         if self.queue.try_send(record).is_err() {
             self.dropped += 1;
         }
+    }
+
+    /// Records that found no room.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     pub(super) fn notice(&mut self, text: String) {

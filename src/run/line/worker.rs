@@ -1,6 +1,6 @@
 use super::inbox::{Handle, Said};
 use super::loader::Prepared;
-use super::{Finished, LineConfig};
+use super::{Finished, LineConfig, Product};
 use crate::capture::{Camera, CaptureError, Frame};
 use crate::decide::Verdict;
 use crate::guard::guarded;
@@ -8,6 +8,7 @@ use crate::inspector::Inspection;
 use crate::run::clock;
 use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub(super) struct Inspected {
     error: Option<String>,
     inspection: Option<Inspection>,
     frame: Option<Frame>,
+    product: Option<Arc<Product>>,
 }
 
 impl Inspected {
@@ -53,8 +55,9 @@ impl Inspected {
         finished.capture = self.capture;
         finished.inspect = self.work.saturating_sub(self.capture);
         finished.error = self.error;
-        finished.inspection = self.inspection;
-        finished.frame = self.frame;
+        finished.inspection = self.inspection.map(Arc::new);
+        finished.frame = self.frame.map(Arc::new);
+        finished.product = self.product;
     }
 }
 
@@ -145,7 +148,7 @@ impl Inspecting {
         let capture = captured.saturating_sub(start);
         let mut inspected = Inspected {
             part,
-            recipe: self.recipe.as_ref().map_or(0, |recipe| recipe.number),
+            recipe: self.recipe.as_ref().map_or(0, |recipe| recipe.product.number),
             triggered,
             work: capture,
             capture,
@@ -155,6 +158,7 @@ impl Inspecting {
             error: None,
             inspection: None,
             frame: None,
+            product: self.recipe.as_ref().map(|recipe| Arc::clone(&recipe.product)),
         };
         match frame {
             Err((reason, delivers)) => {
@@ -190,7 +194,7 @@ impl Inspecting {
             inspected.inspection = None;
             self.camera.recycle(frame);
         } else {
-            inspected.frame = Some(recipe.pipeline.view(frame));
+            inspected.frame = Some(frame);
         }
     }
 }

@@ -127,6 +127,16 @@ impl Station {
         !lines.busy && !shown && gate
     }
 
+    /// Rejects and faults since the last accepted part or reset.
+    pub fn rejects_in_a_row(&self) -> u32 {
+        self.rejects_in_a_row
+    }
+
+    /// Parts between the camera and the gate.
+    pub fn on_the_way(&self) -> usize {
+        self.gate.as_ref().map_or(0, Gate::waiting)
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
