@@ -5,9 +5,9 @@
 mod model;
 
 use model::{Graph, Network, int, ints};
-use mudenet_edge::bundle::{Bundle, INPUT, LOGICAL, STRUCTURAL};
+use mudenet_edge::bundle::{Bundle, INPUT, LOGICAL, MEMORY, STRUCTURAL};
 use mudenet_edge::infer::{Engine, Isa, LevelScores, Scorer, TractScorer};
-use mudenet_edge::map::Branch;
+use mudenet_edge::map::{Branch, Range};
 use mudenet_edge::preprocess::ModelInput;
 
 /// Largest difference relative to the branch's largest score.
@@ -25,7 +25,7 @@ fn assert_close(name: &str, got: &LevelScores, expected: &LevelScores) {
 }
 
 fn assert_within(tolerance: f32, name: &str, got: &LevelScores, expected: &LevelScores) {
-    for branch in [Branch::Structural, Branch::Logical] {
+    for branch in Branch::ALL {
         let (got, expected) = (got.branch(branch), expected.branch(branch));
         let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
         let worst = got.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
@@ -153,5 +153,49 @@ fn eight_bit_maps_stay_in_the_operator() {
         let pairs = || got.branch(Branch::Structural).iter().zip(expected.branch(Branch::Structural));
         let alike = pairs().filter(|(a, b)| (*a - *b).abs() <= TOLERANCE * b.abs()).count();
         assert!(2 * alike > pairs().count(), "{}: only {alike} scores are alike", isa.name());
+    }
+}
+
+/// The nearest of many embeddings, min_k(|x|² − 2 x·v_k + |v_k|²) as the exporter writes it: no map of all distances.
+#[test]
+fn the_nearest_embedding_is_one_operator() {
+    let (rows, columns, channels) = (64, 128, 24);
+    let mut graph = Graph::new(8);
+    let axes = graph.channel_axis();
+    let stem = graph.conv(INPUT, [channels, 3, 3, 3], 2, 1, 1.0);
+    let stem = graph.relu(&stem);
+    let left = graph.conv(&stem, [2 * channels, channels, 1, 1], 1, 0, 1.0);
+    let right = graph.conv(&stem, [2 * channels, channels, 1, 1], 1, 0, 1.0);
+    graph.score(&left, &right, &axes);
+    graph.rename_last(STRUCTURAL);
+    graph.node("Sqrt", &[STRUCTURAL], vec![]);
+    graph.rename_last(LOGICAL);
+    let coarse = graph.conv(&stem, [40, channels, 4, 4], 4, 0, 1.0);
+    let pool = [ints("kernel_shape", &[3; 2]), ints("strides", &[1; 2]), ints("pads", &[1; 4])];
+    let mean = graph.node("AveragePool", &[&coarse], pool.to_vec());
+    let products = graph.conv(&mean, [333, 40, 1, 1], 1, 0, 1.0);
+    let smallest = graph.node("ReduceMin", &[&products], vec![ints("axes", &[1]), int("keepdims", 1)]);
+    let squares = graph.node("Mul", &[&mean, &mean], vec![]);
+    let energy = graph.node("ReduceSum", &[&squares, &axes], vec![int("keepdims", 1)]);
+    let sum = graph.node("Add", &[&smallest, &energy], vec![]);
+    graph.relu(&sum);
+    graph.rename_last(MEMORY);
+    let map = [1, 1, rows / 2, columns / 2];
+    let outputs = [(STRUCTURAL, map), (LOGICAL, map), (MEMORY, [1, 1, rows / 8, columns / 8])];
+    let proto = graph.finish(&[(INPUT, [1, 3, rows, columns])], &outputs);
+    let mut meta = model::meta(Network { width: 16, rows, columns, seed: 8 });
+    meta.scoring.ranges.structural.truncate(1);
+    meta.scoring.ranges.logical.truncate(1);
+    meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
+    let bundle = Bundle::assemble(proto, &meta).expect("a bundle");
+    let expected = score(&bundle, Engine::Plain, 2);
+    assert!(expected.branch(Branch::Memory).iter().any(|v| *v > 0.0), "distances that are compared");
+    for isa in Isa::available() {
+        let scorer = TractScorer::with_engine(&bundle, Engine::Fused(isa)).expect("the bundle loads");
+        assert_eq!(scorer.not_accelerated(), [""; 0]);
+        let operators = scorer.operators();
+        let smallest = operators.iter().find(|operator| operator.method == "direct, smallest");
+        assert_eq!(smallest.map(|operator| operator.shape), Some([1, rows / 8, columns / 8]), "{operators:?}");
+        assert_close(isa.name(), &score(&bundle, Engine::Fused(isa), 2), &expected);
     }
 }

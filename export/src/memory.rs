@@ -1,7 +1,7 @@
 //! The memory: embeddings of good parts, against which the teacher's embedding of a new part is held.
 //!
 //! Embeddings are compared on a grid four times coarser than the teacher's, each cell averaged over its 3×3 surroundings.
-//! A cell's score is the Euclidean distance to the nearest remembered embedding (Roth et al. 2022, without reweighting).
+//! A cell's score is the squared distance to the nearest remembered embedding (Roth et al. 2022, without reweighting).
 
 use crate::data::{DataError, Images, standardise};
 use crate::model::{Descriptor, Mode, Network};
@@ -41,11 +41,11 @@ pub fn embedding(levels: &[Tensor]) -> Tensor {
     Tensor::cat(&chosen, 1)
 }
 
-/// Distance of each cell to the nearest remembered embedding: (1, D, h, w) → (1, 1, h, w).
+/// Squared distance of each cell to the nearest remembered embedding: (1, D, h, w) → (1, 1, h, w).
 pub fn distances(memory: &Memory, embedding: &Tensor) -> Tensor {
     let [_, channels, height, width] = embedding.size()[..] else { return Tensor::new() };
     let cells = embedding.permute([0, 2, 3, 1]).reshape([-1, channels]);
-    squared_distances(&cells, &memory.vectors).amin([1i64].as_slice(), false).sqrt().view([1, 1, height, width])
+    squared_distances(&cells, &memory.vectors).amin([1i64].as_slice(), false).view([1, 1, height, width])
 }
 
 /// Remembers `count` embeddings of `images`: of a seeded sample of all cells, each time the one that is farthest from
@@ -111,7 +111,7 @@ mod tests {
             let (y, x) = (i as i64 / 4, i as i64 % 4);
             let at = |c: i64| cells.double_value(&[0, c, y, x]);
             let distance = |k: i64| (0..3).map(|c| (at(c) - memory.vectors.double_value(&[k, c])).powi(2)).sum::<f64>();
-            let nearest = (0..7).map(distance).fold(f64::INFINITY, f64::min).sqrt();
+            let nearest = (0..7).map(distance).fold(f64::INFINITY, f64::min);
             assert!((f64::from(*got) - nearest).abs() < 1e-5, "{got}, expected {nearest}");
         }
     }

@@ -22,7 +22,7 @@ pub const INPUT: &str = "image";
 pub const STRUCTURAL: &str = "structural";
 /// Name of the output of Eq. 10, (1, L, h, w).
 pub const LOGICAL: &str = "logical";
-/// Name of the optional output of distances to remembered good parts, (1, M, h', w').
+/// Name of the optional output of squared distances to remembered good parts, (1, M, h', w').
 pub const MEMORY: &str = "memory";
 
 /// A model file that was checked: the graph has the expected interface, its weights are finite, the metadata is complete.

@@ -119,9 +119,9 @@ impl GraphWriter {
         self.node("ReduceMin", name, vec![x.name.clone()], attributes, [1, 1, x.shape[2], x.shape[3]])
     }
 
-    /// The graph's output `name`: the square root of `x`.
-    pub(super) fn output_root(&mut self, name: &str, x: &Value) {
-        self.node("Sqrt", name, vec![x.name.clone()], vec![], x.shape);
+    /// The graph's output `name`: `x` where it is positive, else 0.
+    pub(super) fn output_positive(&mut self, name: &str, x: &Value) {
+        self.node("Relu", name, vec![x.name.clone()], vec![], x.shape);
         if let Some(info) = self.graph.value_info.pop() {
             self.graph.output.push(info);
         }

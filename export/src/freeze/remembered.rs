@@ -7,7 +7,7 @@ use crate::model::{Descriptor, ProjectionEnd};
 use mudenet_edge::bundle::MEMORY;
 use tch::{Kind, TchError, Tensor};
 
-/// The output `memory`: the distance to the nearest remembered embedding, √min_k(|x|² − 2 x·v_k + |v_k|²), of the
+/// The output `memory`: the squared distance to the nearest remembered embedding, min_k(|x|² − 2 x·v_k + |v_k|²), of the
 /// teacher's levels, given as the features before and after its projections.
 pub(super) fn nearest(
     graph: &mut GraphWriter,
@@ -42,7 +42,6 @@ pub(super) fn nearest(
     let smallest = graph.smallest("memory/nearest", &distances);
     let energy = graph.energy("memory/energy", &embedding);
     let squared = graph.add("memory/squared", &smallest, &energy);
-    let squared = graph.relu("memory/not_negative", &squared);
-    graph.output_root(MEMORY, &squared);
+    graph.output_positive(MEMORY, &squared);
     Ok(())
 }

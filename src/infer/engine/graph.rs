@@ -61,6 +61,8 @@ pub(in super::super) enum Layer {
     Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
     /// Σ over channels of (Σ of terms)²: one channel.
     Squares { terms: Vec<Term> },
+    /// The smallest over channels of the convolution: one channel.
+    Smallest { term: Term },
 }
 
 /// A layer and the shape of its map.
@@ -85,6 +87,7 @@ impl Node {
             Layer::Input => vec![],
             Layer::Convolve { term, residual, .. } => std::iter::once(term.input).chain(*residual).collect(),
             Layer::Squares { terms } => terms.iter().map(|term| term.input).collect(),
+            Layer::Smallest { term } => vec![term.input],
         }
     }
 
@@ -92,7 +95,7 @@ impl Node {
     pub(in super::super) fn terms(&self) -> &[Term] {
         match &self.layer {
             Layer::Input => &[],
-            Layer::Convolve { term, .. } => std::slice::from_ref(term),
+            Layer::Convolve { term, .. } | Layer::Smallest { term } => std::slice::from_ref(term),
             Layer::Squares { terms } => terms,
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn layouts(graph: &Graph) -> Vec<Layout> {
         .iter()
         .enumerate()
         .map(|(id, node)| {
-            let scalar = matches!(node.layer, Layer::Input | Layer::Squares { .. });
+            let scalar = matches!(node.layer, Layer::Input | Layer::Squares { .. } | Layer::Smallest { .. });
             let dense = scalar && node.shape.channels < WINOGRAD_CHANNELS && !residuals.contains(&id);
             let pitch = if dense { node.shape.channels } else { padded(node.shape.channels) };
             Layout { shape: node.shape, pitch, halo: 0 }

@@ -35,7 +35,15 @@ pub(super) struct Step {
 #[derive(Debug)]
 enum Work {
     Winograd { tile: Tile, weights: Buffer, pad: [usize; 2] },
-    Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, squares: bool },
+    Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, reduction: Option<Reduction> },
+}
+
+/// How an output's channels become one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reduction {
+    /// Sum of their squares.
+    Squares,
+    Smallest,
 }
 
 /// The outputs at rows `period · Y + phase` and columns likewise.
@@ -84,6 +92,15 @@ impl Step {
         for term in terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
         }
+        let reduction = match node.layer {
+            Layer::Squares { .. } => Some(Reduction::Squares),
+            Layer::Smallest { .. } => Some(Reduction::Smallest),
+            _ => None,
+        };
+        if reduction == Some(Reduction::Smallest) {
+            // What fills the last vector is never the smallest.
+            bias[terms[0].convolution.bias.len()..].fill(f32::INFINITY);
+        }
         let (residual, relu, pool, grid) = match &node.layer {
             Layer::Convolve { residual, relu, pool, grid, .. } => (residual.is_some(), *relu, *pool, *grid),
             _ => (false, false, false, None),
@@ -101,11 +118,11 @@ impl Step {
                 let phase = |index: usize| {
                     let phase = [index / period[1], index % period[1]];
                     let used = phase[0] < height && phase[1] < width;
-                    let squares = matches!(node.layer, Layer::Squares { .. });
+                    let squares = reduction == Some(Reduction::Squares);
                     Phase::new(isa, if used { terms } else { &[] }, layouts, &bias, squares, period, phase)
                 };
                 let phases = (0..period[0] * period[1]).map(phase).collect();
-                Work::Gather { phases, period, pool, squares: matches!(node.layer, Layer::Squares { .. }) }
+                Work::Gather { phases, period, pool, reduction }
             }
         };
         let rows = (TASK_OUTPUTS / layout.shape.width.max(1)).max(1);
@@ -131,11 +148,13 @@ impl Step {
                 let planned = tiles * tile_size * self.input_layouts[0].shape.channels * channels;
                 (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
             }
-            Work::Gather { phases, pool, squares, period } => {
+            Work::Gather { phases, pool, reduction, period } => {
                 let mut method = if phases.len() > 1 { "sub-pixel" } else { "direct" }.to_owned();
-                if *squares {
-                    method += ", squared and summed";
-                }
+                method += match reduction {
+                    Some(Reduction::Squares) => ", squared and summed",
+                    Some(Reduction::Smallest) => ", smallest",
+                    None => "",
+                };
                 if *pool {
                     method += ", pooled";
                 }
@@ -158,7 +177,7 @@ impl Step {
         let rows = first..first + out.len() / self.layout.row();
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
             Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
-            Work::Gather { phases, period, pool: false, squares } => {
+            Work::Gather { phases, period, pool: false, reduction } => {
                 for (index, phase) in phases.iter().enumerate() {
                     let [y, x] = [index / period[1], index % period[1]];
                     let count = self.layout.shape.width.saturating_sub(x).div_ceil(period[1]);
@@ -168,9 +187,10 @@ impl Step {
                     let (start, step) = ((self.layout.halo + x) * self.layout.pitch, self.layout.pitch * period[1]);
                     for row in rows.clone().filter(|row| row % period[0] == y) {
                         let out = &mut out[(row - first) * self.layout.row() + start..];
-                        let output = match squares {
-                            true => Output::Squares { out, step },
-                            false => Output::Pixels {
+                        let output = match reduction {
+                            Some(Reduction::Squares) => Output::Squares { out, step },
+                            Some(Reduction::Smallest) => Output::Smallest { out, step },
+                            None => Output::Pixels {
                                 out,
                                 step,
                                 residual: self.residual(inputs, row, x, period[1]),

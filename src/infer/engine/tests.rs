@@ -36,6 +36,12 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
                 let area = height * width;
                 (0..area).map(|i| map[i..].iter().step_by(area).map(|v| v * v).sum()).collect()
             }
+            Layer::Smallest { .. } => {
+                let map = sum(node.terms(), &maps);
+                let area = height * width;
+                let least = |i: usize| map[i..].iter().step_by(area).fold(f64::INFINITY, |m, v| m.min(*v));
+                (0..area).map(least).collect()
+            }
         };
         assert_eq!(map.len(), node.shape.len());
         maps.push(map);
@@ -284,5 +290,21 @@ fn sums_of_squared_differences() {
             terms(vec![decode, project(1, 5)]),
         ];
         check(&format!("scores of {channels} channels"), &Graph { nodes, outputs: vec![3, 4] });
+    }
+}
+
+#[test]
+fn smallest_of_many_channels() {
+    for (channels, depth, (height, width)) in
+        [(2000, 128, (4, 32)), (77, 24, (3, 5)), (1, 16, (7, 6)), (33, 40, (1, 13))]
+    {
+        for above in [0.0, 3.0] {
+            let mut term = Term { input: 0, convolution: convolution(channels, depth, 1, 1, 0, 4) };
+            // Where all are positive, what fills the last vector would be the smallest.
+            term.convolution.bias.iter_mut().for_each(|bias| *bias = bias.abs() + above);
+            let node = Node { layer: Layer::Smallest { term }, shape: shape(1, height, width) };
+            let graph = Graph { nodes: vec![input(shape(depth, height, width)), node], outputs: vec![1] };
+            check(&format!("smallest of {channels}, {height}×{width}, above {above}"), &graph);
+        }
     }
 }

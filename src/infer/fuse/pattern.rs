@@ -23,6 +23,7 @@ pub(super) struct Pattern {
 pub(super) enum Kind {
     Convolve { residual: Option<OutletId>, relu: bool, pool: bool, grid: Option<Grid> },
     Squares,
+    Smallest,
 }
 
 impl Pattern {
@@ -35,9 +36,13 @@ impl Pattern {
 
 /// The longest layer that ends at `outlet`; the reason where there is none.
 pub(super) fn layer(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
-    match squares(model, outlet) {
-        Some(terms) => Ok(Pattern { kind: Kind::Squares, terms: terms?, shape: map_shape(model, outlet)? }),
-        None => convolve(model, outlet),
+    let pattern = |kind, terms| Ok(Pattern { kind, terms, shape: map_shape(model, outlet)? });
+    if let Some(terms) = squares(model, outlet) {
+        pattern(Kind::Squares, terms?)
+    } else if let Some(all) = reduced(model, outlet, Reducer::Min) {
+        pattern(Kind::Smallest, vec![linear(model, all)?])
+    } else {
+        convolve(model, outlet)
     }
 }
 
@@ -67,12 +72,7 @@ fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
 
 /// The two convolutions of Σ_c (a − b)², the second one's sign turned; none where it is something else.
 fn squares(model: &TypedModel, outlet: OutletId) -> Option<Result<Vec<(OutletId, Convolution)>, String>> {
-    let reduce = model.node(outlet.node);
-    let Reduce { axes, reducer } = reduce.op_as::<Reduce>()?;
-    if **axes != [1] || *reducer != Reducer::Sum {
-        return None;
-    }
-    let square = model.node(reduce.inputs[0].node);
+    let square = model.node(reduced(model, outlet, Reducer::Sum)?.node);
     let squared = match square.op_as::<ElementWiseOp>() {
         Some(op) => op.0.is::<Square>(),
         None => binary::<Mul>(square).is_some_and(|[a, b]| a == b),
@@ -84,6 +84,13 @@ fn squares(model: &TypedModel, outlet: OutletId) -> Option<Result<Vec<(OutletId,
         let same = left.1.bias.len() == right.1.bias.len();
         if same { Ok(vec![left, right]) } else { Err("difference of unequal numbers of channels".into()) }
     }))
+}
+
+/// The map whose channels are made one by `reducer`.
+fn reduced(model: &TypedModel, outlet: OutletId, reducer: Reducer) -> Option<OutletId> {
+    let node = model.node(outlet.node);
+    let reduce = node.op_as::<Reduce>()?;
+    (*reduce.axes == [1] && reduce.reducer == reducer).then(|| node.inputs.first().copied())?
 }
 
 fn binary<O: tract_onnx::tract_core::ops::binary::BinMiniOp>(node: &TypedNode) -> Option<[OutletId; 2]> {

@@ -1,7 +1,8 @@
 //! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
 
 use super::vector::{BLOCK, Vector, multiply_add};
-use super::{Finish, Isa, Kernel, next_panel, skipped};
+use super::{Finish, Isa, Kernel, LANES, next_panel, skipped};
+use std::ops::Range;
 
 /// Neighbouring inputs that each output of a row takes from one source.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,13 @@ pub(in super::super) enum Output<'a> {
         /// Values from one output to the next.
         step: usize,
     },
+    /// The smallest channel of each output, `step` values apart.
+    Smallest {
+        /// Starts at the first output.
+        out: &'a mut [f32],
+        /// Values from one output to the next.
+        step: usize,
+    },
 }
 
 /// Another map of the outputs' shape.
@@ -74,15 +82,14 @@ impl GatherRow<'_> {
         if count == 0 || channels == 0 {
             return;
         }
-        assert_eq!(channels % super::LANES, 0, "channels in whole vectors");
+        assert_eq!(channels % LANES, 0, "channels in whole vectors");
         for tap in self.taps {
             assert!(
                 tap.start + (count - 1) * tap.step + tap.depth <= self.sources[tap.source].len(),
                 "tap in its source"
             );
         }
-        let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
-        assert_eq!(self.weights.len(), self.packed(isa, depth), "weights of all taps");
+        assert_eq!(self.weights.len(), self.packed(isa, self.depth()), "weights of all taps");
         match &self.output {
             Output::Pixels { out, step, residual, .. } => {
                 assert!((count - 1) * step + channels <= out.len(), "outputs in their slice");
@@ -90,7 +97,9 @@ impl GatherRow<'_> {
                     assert!((count - 1) * residual.step + channels <= residual.values.len(), "residual in its slice");
                 }
             }
-            Output::Squares { out, step } => assert!((count - 1) * step < out.len(), "sums in their slice"),
+            Output::Squares { out, step } | Output::Smallest { out, step } => {
+                assert!((count - 1) * step < out.len(), "one value an output in their slice");
+            }
         }
         // SAFETY: the assertions above bound every access of `strip`.
         unsafe { isa.run(self) }
@@ -98,26 +107,32 @@ impl GatherRow<'_> {
 }
 
 impl Kernel for GatherRow<'_> {
-    /// The row in strips of [`BLOCK`] outputs; the last strip overlaps the one before it.
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
-        let mut x = 0;
-        while x < self.count {
-            // SAFETY: the caller's; no strip reaches past `count`.
-            unsafe {
-                if self.count >= BLOCK {
-                    self.strip::<V, BLOCK>(x.min(self.count - BLOCK));
-                    x += BLOCK;
-                } else {
-                    self.strip::<V, 1>(x);
-                    x += 1;
-                }
-            }
+        let (channels, depth) = (self.bias.len(), self.depth());
+        let Output::Smallest { out, step } = &mut self.output else {
+            // SAFETY: the caller's.
+            return unsafe { self.strips::<V>(0..channels, 0) };
+        };
+        out.iter_mut().step_by(*step).take(self.count).for_each(|value| *value = f32::INFINITY);
+        // There are many channels: panel by panel, so that the row finds each one's weights in the nearest cache.
+        let (mut channel, mut start) = (0, 0);
+        while channel < channels {
+            let width = next_panel((channels - channel) / V::LANES, V::PANEL) * V::LANES;
+            // SAFETY: the caller's.
+            unsafe { self.strips::<V>(channel..channel + width, start) };
+            start += width * (depth - skipped(channel, depth, self.triangle));
+            channel += width;
         }
     }
 }
 
 impl GatherRow<'_> {
+    /// Inputs of each output.
+    fn depth(&self) -> usize {
+        self.taps.iter().map(|tap| tap.depth).sum()
+    }
+
     /// Length of the packed weights.
     fn packed(&self, isa: Isa, depth: usize) -> usize {
         let channels = self.bias.len();
@@ -130,12 +145,31 @@ impl GatherRow<'_> {
         length
     }
 
+    /// The row in strips of [`BLOCK`] outputs; the last strip overlaps the one before it. `channels` are whole panels,
+    /// whose packed weights begin at `start`.
     #[inline(always)]
-    unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize) {
-        let depth: usize = self.taps.iter().map(|tap| tap.depth).sum();
+    unsafe fn strips<V: Vector>(&mut self, channels: Range<usize>, start: usize) {
+        let mut x = 0;
+        while x < self.count {
+            // SAFETY: the caller's; no strip reaches past `count`.
+            unsafe {
+                if self.count >= BLOCK {
+                    self.strip::<V, BLOCK>(x.min(self.count - BLOCK), channels.clone(), start);
+                    x += BLOCK;
+                } else {
+                    self.strip::<V, 1>(x, channels.clone(), start);
+                    x += 1;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize, channels: Range<usize>, mut start: usize) {
+        let depth = self.depth();
         let mut squares = [0.0; R];
-        let (mut channel, mut start) = (0, 0);
-        while channel < self.bias.len() {
+        let mut channel = channels.start;
+        while channel < channels.end {
             let vectors = next_panel((self.bias.len() - channel) / V::LANES, V::PANEL);
             let skip = skipped(channel, depth, self.triangle);
             // SAFETY: the caller's.
@@ -203,6 +237,15 @@ impl GatherRow<'_> {
                             sum = value.mul_add(value, sum);
                         }
                         *square += sum.sum();
+                    }
+                }
+                Output::Smallest { out, step } => {
+                    for (r, row) in sums.into_iter().enumerate() {
+                        let smallest = row.into_iter().fold(V::splat(f32::INFINITY), |least, value| value.min(least));
+                        let mut lanes = [f32::INFINITY; LANES];
+                        smallest.store(lanes.as_mut_ptr());
+                        let out = &mut out[(x + r) * *step];
+                        *out = lanes.into_iter().fold(*out, f32::min);
                     }
                 }
             }
