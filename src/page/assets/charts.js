@@ -35,7 +35,7 @@ function drawChart(canvas, points, threshold) {
   const left = 46, bottom = height - 18, top = 6;
   const scores = points.map((point) => point.score).filter((score) => score !== null).sort((a, b) => a - b);
   const low = Math.min(0, quantile(scores, 0));
-  const high = Math.max(threshold * 2 || 1, quantile(scores, 0.9) * 1.2, low + 1e-9);
+  const high = Math.max(threshold * 2, Math.min(quantile(scores, 0.9) * 1.2, threshold * 4), low + 1e-9);
   const from = points.length ? points[0].at : 0, to = points.length ? points[points.length - 1].at : 1;
   const x = (at) => left + 4 + (width - left - 8) * (to > from ? (at - from) / (to - from) : 1);
   const y = (score) => bottom - (bottom - top) * Math.max(0, Math.min(1, (score - low) / (high - low)));
@@ -44,7 +44,7 @@ function drawChart(canvas, points, threshold) {
   pen.fillStyle = INK.text;
   pen.textAlign = "right";
   pen.textBaseline = "middle";
-  for (const value of [low, threshold, high]) pen.fillText(short(value), left - 6, Math.max(8, y(value)));
+  for (const value of y(low) - y(threshold) > 14 ? [low, threshold, high] : [threshold, high]) pen.fillText(short(value), left - 6, Math.max(8, y(value)));
   pen.strokeStyle = INK.threshold;
   pen.setLineDash([6, 4]);
   pen.beginPath();
