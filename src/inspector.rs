@@ -3,9 +3,9 @@
 use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, Region};
 use crate::decide::{Verdict, decide};
-use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
-use crate::map::{AnomalyMap, ImageScore, MapError, Mask, Scoring};
-use crate::preprocess::{Preprocess, PreprocessError};
+use crate::infer::{Engine, InferError, LevelScores, Scorer, TractScorer};
+use crate::map::{AnomalyMap, Bounds, ImageScore, MapError, Mask, Scoring};
+use crate::preprocess::{ModelInput, Preprocess, PreprocessError};
 
 /// A bundle made ready: preprocess → infer → map → decide.
 pub struct Inspector {
@@ -15,6 +15,7 @@ pub struct Inspector {
     threshold: f32,
     region: Option<Region>,
     mask: Option<Mask>,
+    cascade: bool,
 }
 
 /// What one frame showed.
@@ -56,9 +57,21 @@ impl Inspector {
         Ok(Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value))
     }
 
+    /// Like [`Inspector::new`], but leaves out the logical branch wherever the other branches settle the verdict: that is the
+    /// same, while map and score of such a part are a bound of those of all branches, on the same side of the threshold.
+    ///
+    /// # Errors
+    /// [`InspectError::Infer`] where the graph cannot be prepared.
+    pub fn cascaded(bundle: &Bundle) -> Result<Self, InspectError> {
+        let scorer = Box::new(TractScorer::cascaded(bundle, Engine::from_environment()?)?);
+        let meta = bundle.meta();
+        let whole = Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value);
+        Ok(Self { cascade: true, ..whole })
+    }
+
     /// An inspector over any [`Scorer`].
     pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
-        Self { preprocess, scoring, scorer, threshold, region: None, mask: None }
+        Self { preprocess, scoring, scorer, threshold, region: None, mask: None, cascade: false }
     }
 
     /// Replaces the threshold, on the scale of [`ImageScore`].
@@ -105,6 +118,9 @@ impl Inspector {
     /// # Errors
     /// [`InspectError`]; the caller must treat the part as rejected.
     pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
+        if self.cascade {
+            return self.inspect_until_settled(frame);
+        }
         let scores = self.level_scores(frame)?;
         let (height, width) = (self.preprocess.height, self.preprocess.width);
         let (map, score) = self.scoring.apply_masked(&scores, height, width, self.mask.as_ref())?;
@@ -117,8 +133,44 @@ impl Inspector {
     /// # Errors
     /// [`InspectError::Preprocess`] or [`InspectError::Infer`].
     pub fn level_scores(&mut self, frame: &Frame) -> Result<LevelScores, InspectError> {
-        let view = self.view(frame)?;
-        let input = self.preprocess.apply(view.as_ref().unwrap_or(frame))?;
+        let input = self.input(frame)?;
         Ok(self.scorer.score(&input)?)
     }
+
+    fn input(&self, frame: &Frame) -> Result<ModelInput, InspectError> {
+        let view = self.view(frame)?;
+        Ok(self.preprocess.apply(view.as_ref().unwrap_or(frame))?)
+    }
+
+    fn inspect_until_settled(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
+        let input = self.input(frame)?;
+        let (height, width) = (self.preprocess.height, self.preprocess.width);
+        let (scoring, mask, threshold) = (&self.scoring, self.mask.as_ref(), self.threshold);
+        let mut settled = None;
+        let scores = self.scorer.score_until(&input, &mut |scores| {
+            // Scores that do not fit the scoring settle nothing; the whole run then says what is wrong with them.
+            let bounds = scoring.bounds(scores, height, width, mask);
+            settled = bounds.ok().and_then(|bounds| settled_by(bounds, threshold));
+            settled.is_some()
+        })?;
+        if let Some(inspection) = settled {
+            return Ok(inspection);
+        }
+        let (map, score) = scoring.apply_masked(&scores, height, width, mask)?;
+        Ok(Inspection { map, score, verdict: decide(&score, threshold) })
+    }
+}
+
+/// The bound that lies on one side of the threshold with everything that it bounds.
+fn settled_by(Bounds { lower, upper }: Bounds, threshold: f32) -> Option<Inspection> {
+    let inspection = |(map, score): (AnomalyMap, ImageScore)| {
+        let verdict = decide(&score, threshold);
+        Inspection { map, score, verdict }
+    };
+    let lower = inspection(lower);
+    if lower.verdict == Verdict::Reject {
+        return Some(lower);
+    }
+    // A bound that is not a finite number is a fault, and settles nothing.
+    upper.map(inspection).filter(|upper| upper.verdict == Verdict::Accept)
 }

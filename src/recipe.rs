@@ -22,6 +22,8 @@ struct Raw {
     ignore: Option<PathBuf>,
     threshold: Option<f32>,
     golden: Option<PathBuf>,
+    #[serde(default)]
+    cascade: bool,
 }
 
 /// A product.
@@ -43,6 +45,8 @@ pub struct Recipe {
     pub threshold: Option<f32>,
     /// Folder of golden samples, which must be judged right before the recipe is used.
     pub golden: Option<PathBuf>,
+    /// Leave out the logical branch where the others settle the verdict; see [`Inspector::cascaded`].
+    pub cascade: bool,
 }
 
 /// A recipe that cannot be used.
@@ -119,6 +123,7 @@ impl Recipe {
             ignore: raw.ignore.map(|file| folder.join(file)),
             threshold: raw.threshold,
             golden: raw.golden.map(|samples| folder.join(samples)),
+            cascade: raw.cascade,
         })
     }
 
@@ -159,7 +164,8 @@ impl Recipe {
             return Err(rule("sha256", format!("{} is {got}, expected {expected}", self.model.display())));
         }
         let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
-        let mut inspector = Inspector::new(&bundle).map_err(|source| {
+        let inspector = if self.cascade { Inspector::cascaded(&bundle) } else { Inspector::new(&bundle) };
+        let mut inspector = inspector.map_err(|source| {
             RecipeError::Model(crate::run::LoadError::Prepare { path: self.model.clone(), source })
         })?;
         if let Some(threshold) = self.threshold {
