@@ -153,6 +153,7 @@ impl Phase {
     }
 
     /// Computes one row; `row` counts the phase's rows, `sources` are whole maps.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn row(
         &self,
         isa: Isa,

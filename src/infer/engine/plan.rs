@@ -1,7 +1,7 @@
 //! How each layer is computed and each map stored on one processor.
 
 use super::eight_bits::EightBits;
-use super::graph::{Graph, Id, Layer, Node};
+use super::graph::{Graph, Id, Layer, Node, Term};
 use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, Tile};
 
 /// Fewest outputs for which the transforms of a Winograd convolution pay.
@@ -35,7 +35,7 @@ impl Plan {
         if !isa.has_dot_products() {
             plan.stored.fill(None);
         }
-        let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(graph, node)).collect();
+        let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
         // A layer that cannot read bytes wants all its maps in f32, of which others may then find one among bytes.
         loop {
             let before = plan.stored.clone();
@@ -71,17 +71,13 @@ impl Plan {
     }
 
     /// The codes of a node's weights where its maps may be bytes.
-    fn codes(&self, graph: &Graph, node: &Node) -> Option<Vec<EightBits>> {
+    fn codes(&self, node: &Node) -> Option<Vec<EightBits>> {
         let terms = node.terms();
-        let depth = |node: &Node| -> usize {
-            let size = |term: &super::graph::Term| term.convolution.weights.len() / term.convolution.bias.len().max(1);
-            // A row's inputs are rounded up to whole tiles, at most fourfold.
-            node.terms().iter().map(size).max().unwrap_or(0) * 16
-        };
-        if terms.is_empty() || self.terms_stored(node) < terms.len() || depth(node) > MAX_DEPTH {
+        let depth = |term: &Term| term.convolution.weights.len() / term.convolution.bias.len().max(1);
+        if terms.is_empty() || self.terms_stored(node) < terms.len() || terms.iter().any(|term| depth(term) > MAX_DEPTH)
+        {
             return None;
         }
-        debug_assert!(terms.iter().all(|term| term.input < graph.nodes.len()));
         terms.iter().map(|term| EightBits::of(&term.convolution)).collect()
     }
 

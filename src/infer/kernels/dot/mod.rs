@@ -1,7 +1,6 @@
 //! Convolutions of bytes with 8-bit weights, one row of outputs at a time.
 //!
-//! Sums are exact in 32 bits: no step of any instruction set saturates. A depth of 65 000 inputs could overflow them, which
-//! is more than [`MAX_DEPTH`].
+//! Sums are exact in 32 bits: no step of any instruction set saturates, and up to [`MAX_DEPTH`] inputs do not overflow.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod amx;
@@ -20,8 +19,8 @@ pub(in super::super) use row::{DotRow, DotTerm};
 
 use super::vector::Vector;
 
-/// Most inputs of one output: 255 · 127 · this is less than 2³¹.
-pub(in super::super) const MAX_DEPTH: usize = 65_536;
+/// Most inputs of one output: twice (start and products) 255 · 127 · this is less than 2³¹.
+pub(in super::super) const MAX_DEPTH: usize = 32_768;
 
 /// Most sources of one row.
 const MAX_TERMS: usize = 2;

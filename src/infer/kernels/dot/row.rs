@@ -1,6 +1,6 @@
 //! One row of a convolution of bytes.
 
-use super::{Dot, DotKernel, MAX_DEPTH};
+use super::{Dot, DotKernel};
 use crate::infer::kernels::vector::{BLOCK, Vector};
 use crate::infer::kernels::{Buffer, Isa, LANES, Output, Tap, bytes, next_panel};
 use std::ops::Range;
@@ -22,7 +22,8 @@ pub(in crate::infer) struct DotTerm {
 pub(in crate::infer) struct DotRow<'a> {
     /// What the taps read.
     pub sources: &'a [&'a [u8]],
-    /// In the order of the weights; each one's depth is a multiple of [`Isa::tap_depth`].
+    /// In the order of the weights; each one's depth is a multiple of [`Isa::tap_depth`]. At most [`super::MAX_DEPTH`] inputs
+    /// of a source may have weights that are not 0.
     pub taps: &'a [Tap],
     /// One for each source, one or two.
     pub terms: &'a [DotTerm],
@@ -54,7 +55,6 @@ impl DotRow<'_> {
                 assert!(tap.source == source && end <= self.sources[source].len(), "tap in its source");
             }
             let depth = depth(taps);
-            assert!(depth <= MAX_DEPTH, "sums in 32 bits");
             let (mut first, mut length) = (0, 0);
             while first < channels {
                 length += isa.dot_panel(first, channels) * depth;
