@@ -1,7 +1,7 @@
 //! `mudenet-export freeze`.
 
 use anyhow::{Context, ensure};
-use mudenet_edge::bundle::Bundle;
+use mudenet_edge::bundle::{Bundle, RuntimeParity};
 use mudenet_edge::map::Weights;
 use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
@@ -163,13 +163,13 @@ fn recommendation(form: Form, within: bool) -> &'static str {
 
 fn summary(bundle: &Bundle) -> String {
     let meta = bundle.meta();
+    let RuntimeParity { structural, logical, memory } = meta.parity.tract;
+    let remembers = !meta.scoring.ranges.memory.is_empty();
+    let memory = if remembers { format!(", {memory:.1e} memory") } else { String::new() };
     format!(
-        "threshold {:.4} from {} good parts; parity with training {:.1e} structural, {:.1e} logical on {} images",
-        meta.threshold.value,
-        meta.threshold.good_parts,
-        meta.parity.tract.structural,
-        meta.parity.tract.logical,
-        meta.parity.images
+        "threshold {:.4} from {} good parts; parity with training {structural:.1e} structural, {logical:.1e} logical{memory} on \
+         {} images",
+        meta.threshold.value, meta.threshold.good_parts, meta.parity.images
     )
 }
 

@@ -106,7 +106,7 @@ pub enum FreezeError {
     Bundle(String),
     /// The runtime's scores differ from the trainer's.
     #[error(
-        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {PARITY_LIMIT:.0e}; \
+        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {limit:.0e}; \
          nothing was written",
         image.display()
     )]
@@ -117,6 +117,8 @@ pub enum FreezeError {
         output: &'static str,
         /// Relative to the output's largest value.
         error: f32,
+        /// What is accepted.
+        limit: f32,
     },
 }
 
