@@ -4,6 +4,7 @@ mod gate;
 
 use super::raw::{self, Mode, Raw, Source};
 use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use crate::decide::drift::FEWEST;
 use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
 use crate::run::station::{GateSettings, InputLine, StationConfig};
@@ -37,6 +38,15 @@ impl Findings {
         let (least, most) = (*range.start(), *range.end());
         self.rule(range.contains(&value), key, || format!("must be {least}–{most}, got {value}"));
     }
+}
+
+/// 0: never; fewer than [`FEWEST`] parts say nothing.
+fn drift_parts(raw: &Raw, found: &mut Findings) -> Option<usize> {
+    let parts = raw.alarm.drift_parts;
+    if parts > 0 {
+        found.range("alarm.drift_parts", parts, FEWEST as u32..=1_000_000);
+    }
+    usize::try_from(parts).ok().filter(|parts| *parts > 0)
 }
 
 pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
@@ -73,6 +83,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
+        drift_parts: drift_parts(&raw, &mut found),
         record_accepted: raw.record.is_some() || raw.page.is_some(),
     };
     trigger_rules(&raw, &inputs, &mut found);

@@ -157,11 +157,12 @@ pub(super) enum Wiring {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Alarm {
     pub(super) consecutive_rejects: u32,
+    pub(super) drift_parts: u32,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { consecutive_rejects: 5 }
+        Self { consecutive_rejects: 5, drift_parts: 500 }
     }
 }
 

@@ -7,14 +7,17 @@ mod gaussian;
 mod mask;
 mod range;
 mod upsample;
+mod zones;
 
 use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
+use crate::capture::Region;
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
 pub use mask::Mask;
 pub use range::{Range, RangeObserver, Ranges};
 use serde::{Deserialize, Serialize};
 pub use upsample::Upsample;
+pub use zones::{Zone, Zones};
 
 /// Everything that turns level scores into an anomaly map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,6 +149,25 @@ pub enum MapError {
         /// Columns of the map.
         width: usize,
     },
+    /// A zone is not on the picture.
+    #[error("zone {name}: is not wholly inside what is inspected of the picture, or smaller than a cell of the map")]
+    Zone {
+        /// What the zone is called.
+        name: String,
+    },
+}
+
+/// What of a map is not judged like the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Where the map is not looked at.
+    pub mask: Option<&'a Mask>,
+    /// Where thresholds of their own hold.
+    pub zones: Option<&'a Zones>,
+    /// The part of the camera's picture that the map is of.
+    pub view: Region,
+    /// Threshold of what is in no zone.
+    pub threshold: f32,
 }
 
 impl Scoring {
@@ -159,20 +181,22 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
-        self.apply_masked(scores, height, width, None)
+        let (map, score, _) = self.apply_judged(scores, height, width, None)?;
+        Ok((map, score))
     }
 
-    /// Like [`Scoring::apply`], blind where `mask` says so.
+    /// Like [`Scoring::apply`], blind where a mask says so, and with the scores of zones moved to the threshold of the
+    /// rest: see [`Zones`]. Also the largest score of the rest and of each zone as they were; none without zones.
     ///
     /// # Errors
-    /// [`MapError`] where `scores` does not fit this scoring.
-    pub fn apply_masked(
+    /// [`MapError`] where `scores` does not fit this scoring, or a zone the view.
+    pub fn apply_judged(
         &self,
         scores: &LevelScores,
         height: usize,
         width: usize,
-        mask: Option<&Mask>,
-    ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        judged: Option<&Judged<'_>>,
+    ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
         let cells = scores.height() * scores.width();
         let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
         let mut parts = Vec::with_capacity(Branch::ALL.len());
@@ -184,9 +208,15 @@ impl Scoring {
             parts.push((branch, part));
         }
         let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
-        mask.iter().for_each(|mask| mask.hide(&mut map));
+        let mut areas = vec![];
+        if let Some(judged) = judged {
+            judged.mask.iter().for_each(|mask| mask.hide(&mut map));
+            if let Some(zones) = judged.zones {
+                areas = zones.apply(&mut map, judged.view, judged.threshold)?;
+            }
+        }
         let score = self.score(&map, scores, &parts)?;
-        Ok((AnomalyMap(map), score))
+        Ok((AnomalyMap(map), score, areas))
     }
 
     /// Weighted mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.

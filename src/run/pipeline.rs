@@ -4,6 +4,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::capture::{Frame, Region};
 use crate::guard::{Panicked, guarded};
 use crate::inspector::{InspectError, Inspection, Inspector};
+use crate::map::Zones;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -106,6 +107,11 @@ impl Pipeline {
     /// The part of each frame that is inspected; `None` is all of it.
     pub fn region(&self) -> Option<Region> {
         self.inspector.region()
+    }
+
+    /// The parts of the picture with thresholds of their own.
+    pub fn zones(&self) -> Option<&Zones> {
+        self.inspector.zones()
     }
 
     /// The part of `frame` that is inspected and that maps are of.

@@ -7,6 +7,7 @@ use mudenet_board::machine::{self, ResultMode};
 use mudenet_board::{ErrorCode, Micros, Verdict, millis};
 use mudenet_edge::capture::{Camera, CaptureError, CheckedCamera, Frame, Samples};
 use mudenet_edge::config::PictureLimits;
+use mudenet_edge::decide::drift::Baseline;
 use mudenet_edge::infer::{InferError, LevelScores, Scorer};
 use mudenet_edge::inspector::Inspector;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
@@ -132,10 +133,21 @@ pub struct Seven;
 impl Recipes for Seven {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         match number {
-            1..=7 => Ok(Prepared::new(number, format!("recipe {number}"), String::new(), pipeline())),
+            1..=7 => {
+                let prepared = Prepared::new(number, format!("recipe {number}"), String::new(), pipeline());
+                Ok(prepared.with_baseline(baseline()))
+            }
             _ => Err("there is no such recipe".into()),
         }
     }
+}
+
+/// Good parts of the grey levels 90 to 110.
+fn baseline() -> Baseline {
+    let levels: Vec<f32> = (90u8..=110).map(f32::from).collect();
+    let scores: Vec<f32> = levels.iter().map(|level| (level / 128.0).powi(2)).collect();
+    let brightness: Vec<f32> = levels.iter().map(|level| level / 255.0).collect();
+    Baseline::new(&scores, &brightness, &[])
 }
 
 /// A picture of one grey.
@@ -260,6 +272,7 @@ pub struct Rig {
     pub queue: usize,
     pub sink: Sink,
     pub frozen: Option<u32>,
+    pub drift_parts: Option<usize>,
     pub record_accepted: bool,
     pub outputs_fail_after: Option<u32>,
     pub signal: Option<Box<dyn Signal>>,
@@ -275,6 +288,7 @@ impl Rig {
             queue: 64,
             sink: Sink::Keeps,
             frozen: None,
+            drift_parts: None,
             record_accepted: false,
             outputs_fail_after: None,
             signal: None,
@@ -311,6 +325,7 @@ impl Rig {
             camera_lost: millis(5000),
             stop_within: millis(5000),
             realtime_priority: None,
+            drift_parts: self.drift_parts,
             record_accepted: self.record_accepted,
         }
     }

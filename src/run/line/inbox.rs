@@ -19,6 +19,7 @@ pub(super) enum Said {
     Replace(Box<dyn Recipes>),
     ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
+    Drifted { reason: String },
     Wake,
     Stop,
 }
@@ -66,6 +67,11 @@ impl Handle {
     /// Something that the line depends on failed: everything is rejected until a reset.
     pub fn fault(&self, code: ErrorCode, reason: String) -> bool {
         self.say(Said::Fault { code, reason })
+    }
+
+    /// Good parts no longer look as they did at calibration: the alarm is on until a reset, parts are judged as before.
+    pub fn drifted(&self, reason: String) -> bool {
+        self.say(Said::Drifted { reason })
     }
 
     /// Other recipes from now on; the one in use is loaded anew.

@@ -1,6 +1,7 @@
 //! The loop: inputs from all threads in, one station, outputs and jobs out.
 
 mod config;
+mod drift;
 mod feed;
 mod inbox;
 mod loader;
@@ -17,6 +18,7 @@ use super::station::{Action, Station, StationError, StationInput};
 use super::{Latency, clock};
 use crate::guard::guarded;
 use crate::signal::{Levels, Message, OutputLine, Outputs, Signal, SignalError};
+use drift::DriftWatch;
 use inbox::{Inbox, Said};
 use loader::Loader;
 use mudenet_board::wire::PartResult;
@@ -74,7 +76,7 @@ impl Line {
         let mut run = Loop {
             worker: Worker::start(camera, config, inbox.handle()),
             loader: Loader::start(recipes, inbox.handle()),
-            recorder: Recorder::start(sink),
+            recorder: Recorder::start(sink, config.drift_parts.map(|parts| DriftWatch::new(parts, inbox.handle()))),
             config,
             station,
             signal,
@@ -170,6 +172,7 @@ impl Loop {
             }
             status.camera = self.camera;
             status.levels = self.station.levels();
+            status.drifted = self.station.drifted();
             status.rejects_in_a_row = self.station.rejects_in_a_row();
             status.on_the_way = self.station.on_the_way();
             status.last_error = self.last_error;
@@ -226,6 +229,10 @@ impl Loop {
             Said::Fault { code, reason } => {
                 self.recorder.notice(reason);
                 self.feed(StationInput::Fail(code), clock::now(), outputs);
+            }
+            Said::Drifted { reason } => {
+                self.recorder.notice(reason);
+                self.feed(StationInput::Drifted, clock::now(), outputs);
             }
             Said::Stop => {
                 let now = clock::now();
