@@ -228,6 +228,12 @@ impl Recipe {
             inspector = inspector.with_region(region);
         }
         if !self.zones.is_empty() {
+            let top = bundle.meta().scoring.top;
+            if top.get() > 1 {
+                let reason =
+                    format!("zones need a model whose score is the map's maximum, this one's is of {top} pixels");
+                return Err(rule("zone", reason));
+            }
             let zones = zones(&self.zones, inspector.threshold()).map_err(|reason| rule("zone", reason))?;
             inspector = inspector.with_zones(zones);
         }

@@ -27,21 +27,18 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
 
 fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     let mut text = format!("model      {}, {bytes} bytes\nsha256     {sha256}\n", model.display());
-    let Scoring { ranges, margin, gaussian, clamp, weights, .. } = &meta.scoring;
+    let Scoring { ranges, margin, gaussian, clamp, weights, top, .. } = &meta.scoring;
     text += &format!("input      {}×{} pixels\n", meta.preprocess.height, meta.preprocess.width);
     text += &format!("map        smoothed by σ {}, margin {margin}", gaussian.sigma);
     text += if *clamp { ", branches limited to 0–1\n" } else { "\n" };
-    for (name, ranges) in [("structural", &ranges.structural), ("logical", &ranges.logical), ("memory", &ranges.memory)]
-    {
-        if ranges.is_empty() {
-            continue;
-        }
-        let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
-        text += &format!("{name:10} good parts at {}\n", ranges.iter().map(range).collect::<Vec<_>>().join(", "));
+    if top.get() > 1 {
+        text += &format!("score      mean of the map's {top} largest pixels\n");
     }
-    let counts = Branch::ALL.into_iter().filter(|branch| !ranges.of(*branch).is_empty());
-    let counts: Vec<String> = counts.map(|branch| format!("{} {}", branch.name(), weights.of(branch))).collect();
-    text += &format!("weights    {}\n", counts.join(", "));
+    for branch in Branch::ALL.into_iter().filter(|branch| !ranges.of(*branch).is_empty()) {
+        let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
+        let list = ranges.of(branch).iter().map(range).collect::<Vec<_>>().join(", ");
+        text += &format!("{:10} good parts at {list}, weight {}\n", branch.name(), weights.of(branch));
+    }
     text += &format!("threshold  {}\n", threshold(&meta.threshold));
     if let (Some(least), Some(most)) = (meta.parity.good_scores.first(), meta.parity.good_scores.last()) {
         text += &format!("good parts {least:.4}–{most:.4} on {} held-back images\n", meta.parity.good_scores.len());
