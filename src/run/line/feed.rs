@@ -1,6 +1,7 @@
 use crate::capture::Region;
 use crate::run::station::Counters;
 use crate::signal::Levels;
+use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros, State};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +33,8 @@ pub struct Status {
     pub camera: bool,
     /// Levels of the output lines.
     pub levels: Levels,
+    /// The result that was published last; it stays when the lines have let go of it.
+    pub result: Option<PartResult>,
     /// Rejects and faults in a row.
     pub rejects_in_a_row: u32,
     /// Parts on the way from the camera to the gate.
@@ -54,6 +57,7 @@ impl Default for Status {
             product: None,
             camera: false,
             levels: Levels::default(),
+            result: None,
             rejects_in_a_row: 0,
             on_the_way: 0,
             last_error: None,
