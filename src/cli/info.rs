@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mudenet_edge::bundle::{Bundle, Meta};
 use mudenet_edge::decide::{Threshold, ThresholdMethod};
-use mudenet_edge::map::{Range, Scoring};
+use mudenet_edge::map::{Branch, Range, Scoring};
 use std::io::Write;
 use std::path::Path;
 
@@ -27,13 +27,17 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
 
 fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     let mut text = format!("model      {}, {bytes} bytes\nsha256     {sha256}\n", model.display());
-    let Scoring { ranges, margin, gaussian, clamp, .. } = &meta.scoring;
+    let Scoring { ranges, margin, gaussian, clamp, weights, top, .. } = &meta.scoring;
     text += &format!("input      {}×{} pixels\n", meta.preprocess.height, meta.preprocess.width);
     text += &format!("map        smoothed by σ {}, margin {margin}", gaussian.sigma);
     text += if *clamp { ", branches limited to 0–1\n" } else { "\n" };
-    for (name, ranges) in [("structural", &ranges.structural), ("logical", &ranges.logical)] {
+    if top.get() > 1 {
+        text += &format!("score      mean of the map's {top} largest pixels\n");
+    }
+    for branch in Branch::ALL.into_iter().filter(|branch| !ranges.of(*branch).is_empty()) {
         let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
-        text += &format!("{name:10} good parts at {}\n", ranges.iter().map(range).collect::<Vec<_>>().join(", "));
+        let list = ranges.of(branch).iter().map(range).collect::<Vec<_>>().join(", ");
+        text += &format!("{:10} good parts at {list}, weight {}\n", branch.name(), weights.of(branch));
     }
     text += &format!("threshold  {}\n", threshold(&meta.threshold));
     if let (Some(least), Some(most)) = (meta.parity.good_scores.first(), meta.parity.good_scores.last()) {
@@ -53,9 +57,12 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     if parity.images > 0 {
         let (structural, logical) = (parity.tract.structural, parity.tract.logical);
         text += &format!(
-            "parity     with training {structural:.1e} structural, {logical:.1e} logical on {} images\n",
-            parity.images
+            "parity     with training {structural:.1e} structural, {logical:.1e} logical"
         );
+        if !ranges.memory.is_empty() {
+            text += &format!(", {:.1e} memory", parity.tract.memory);
+        }
+        text += &format!(" on {} images\n", parity.images);
     }
     match &parity.storage {
         Some(report) => text += &report.to_string(),

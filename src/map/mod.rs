@@ -1,19 +1,22 @@
 //! [`LevelScores`] → [`AnomalyMap`] and [`ImageScore`]: the only home of that arithmetic.
 //!
 //! Per level and branch: min-max normalisation (Eq. 11), mean of levels (Eq. 12), weighted sum of branches, margin
-//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
+//! bilinear upsampling to the input size, Gaussian smoothing, maximum or mean of the largest pixels.
 
 mod gaussian;
 mod mask;
 mod range;
+mod top;
 mod upsample;
 
 use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
 pub use mask::Mask;
-pub use range::{Range, RangeObserver, Ranges};
+pub use range::{Range, RangeObserver, RangeStatistic, Ranges, TAIL};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use top::top_mean;
 pub use upsample::Upsample;
 
 /// Everything that turns level scores into an anomaly map.
@@ -36,6 +39,13 @@ pub struct Scoring {
     pub upsample: Upsample,
     /// Smoothing after upsampling.
     pub gaussian: Gaussian,
+    /// How many of the smoothed map's largest pixels the image score is the mean of; 1 is the maximum.
+    #[serde(default = "one")]
+    pub top: NonZeroUsize,
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 /// Factors of the branches' normalised scores, ≥ 0; the paper's Eq. 11 is 1 and 1.
@@ -82,10 +92,10 @@ pub struct Grid {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnomalyMap(pub Grid);
 
-/// The score of a whole picture: the maximum of its smoothed map.
+/// The score of a whole picture: the maximum of its smoothed map, or the mean of its largest pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageScore {
-    /// The maximum; NaN where any value of the map is not a finite number.
+    /// The score; NaN where any value of the map is not a finite number.
     pub value: f32,
     /// Row of the maximum in the anomaly map.
     pub row: usize,
@@ -245,7 +255,12 @@ impl Scoring {
                 strongest = (level + 1, part);
             }
         }
-        Ok(ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch, level: strongest.0 })
+        let value = match self.top.get() {
+            _ if !finite => f32::NAN,
+            1 => value,
+            count => top_mean(&map.values, count),
+        };
+        Ok(ImageScore { value, row, column, branch, level: strongest.0 })
     }
 }
 
@@ -295,6 +310,7 @@ mod tests {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
+            top: one(),
         };
         for (branch, level) in [(Branch::Structural, 2), (Branch::Logical, 3), (Branch::Logical, 1)] {
             // A blob in one level of one branch over a weaker background elsewhere; the logical branch's range is wider.

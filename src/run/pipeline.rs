@@ -162,6 +162,7 @@ mod tests {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
+            top: std::num::NonZeroUsize::MIN,
         };
         let inspector = Inspector::from_parts(Preprocess::imagenet(64), scoring, Box::new(Constant(value)), 2.0);
         Pipeline::new(inspector).inspect(&Frame::new(16, 16, Samples::Rgb8(vec![9; 768])).unwrap())

@@ -120,6 +120,7 @@ pub fn pipeline() -> Pipeline {
         weights: Weights::default(),
         upsample: Upsample::HalfPixel,
         gaussian: Gaussian::new(0.0),
+        top: std::num::NonZeroUsize::MIN,
     };
     let preprocess =
         Preprocess { height: SIDE, width: SIDE, mean: [0.0; 3], std: [1.0; 3], resize: ResizeRule::Triangle };

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, ensure};
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::map::Weights;
+use mudenet_edge::map::{RangeStatistic, Weights};
 use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{Checks, FreezeOptions, freeze, freeze_stored};
 use mudenet_export::quantize::{Form, Layer, Rounding, Settings};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -42,6 +43,12 @@ pub(super) struct Args {
     /// Limit each normalised branch to 0–1 before they are added
     #[arg(long)]
     clamp: bool,
+    /// What of the held-back good images' scores a range spans: smallest to largest, or the quantiles 0.1 % and 99.9 % (A-030)
+    #[arg(long, value_enum, default_value_t)]
+    ranges: RangesArg,
+    /// Score a picture by the mean of the so many largest pixels of its map; 1 is their maximum, the paper's (A-031)
+    #[arg(long, value_name = "PIXELS", default_value = "1")]
+    top: NonZeroUsize,
     /// Reject above this score [default: found from the held-back good images]
     #[arg(long)]
     threshold: Option<f32>,
@@ -89,6 +96,23 @@ pub(super) struct Args {
 /// What the branches count with a memory beside them (A-027).
 const WITH_MEMORY: Weights = Weights { structural: 0.25, logical: 0.25, memory: 1.0 };
 
+/// [`RangeStatistic`] on the command line.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum RangesArg {
+    #[default]
+    MinMax,
+    Quantiles,
+}
+
+impl From<RangesArg> for RangeStatistic {
+    fn from(arg: RangesArg) -> Self {
+        match arg {
+            RangesArg::MinMax => RangeStatistic::MinMax,
+            RangesArg::Quantiles => RangeStatistic::Quantiles,
+        }
+    }
+}
+
 fn parse_weights(text: &str) -> Result<Weights, String> {
     let expected = || format!("expected three numbers ≥ 0 like 0.25,0.25,1, got {text:?}");
     let numbers: Vec<f32> =
@@ -115,6 +139,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         threshold: args.threshold,
         memory: args.memory,
         weights,
+        ranges: args.ranges.into(),
+        top: args.top,
     };
     let form = args.quantize.or(args.f16.then_some(Form::F16));
     let Some(form) = form else {
