@@ -24,7 +24,7 @@ use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, RangeStatistic
 use mudenet_edge::metric::EvaluationError;
 use mudenet_edge::preprocess::{ModelInput, Preprocess, PreprocessError};
 pub use network::to_onnx;
-pub use parity::{PARITY_LIMIT, torch_scores};
+pub use parity::{MEMORY_PARITY_LIMIT, PARITY_LIMIT, torch_scores};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -205,14 +205,12 @@ impl Start {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
         meta.assumptions = assumptions(run);
-<<<<<<< HEAD
         meta.assumptions.extend(options.assumptions(&meta.scoring));
         if let Some(border) = meta.assumptions.get_mut("A-017") {
             *border += &format!(", margin {}", meta.scoring.margin);
-=======
+        }
         if let Some(memory) = &memory {
             meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
->>>>>>> model
         }
         meta.training = training(run);
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
