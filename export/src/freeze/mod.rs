@@ -23,7 +23,7 @@ use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, RangeStatistic
 use mudenet_edge::metric::EvaluationError;
 use mudenet_edge::preprocess::{ModelInput, Preprocess, PreprocessError};
 pub use network::to_onnx;
-pub use parity::{PARITY_LIMIT, torch_scores};
+pub use parity::{MEMORY_PARITY_LIMIT, PARITY_LIMIT, torch_scores};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
