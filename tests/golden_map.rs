@@ -30,7 +30,7 @@ fn scoring(clamp: bool) -> Scoring {
         ranges: Ranges {
             structural: ranges([(0.25, 4.0), (0.0, 5.5), (1.0, 6.0)]),
             logical: ranges([(0.5, 3.0), (0.125, 6.0), (0.0, 2.0)]),
-            memory: vec![],
+            ..Ranges::default()
         },
         epsilon: 1e-8,
         clamp,

@@ -20,6 +20,7 @@ pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
         structural: descriptor(architecture, Device::Cpu),
         autoencoder: autoencoder(architecture, Device::Cpu),
         logical: descriptor(architecture, Device::Cpu),
+        first_stage: None,
     };
     for network in [&networks.teacher, &networks.structural, &networks.logical] {
         unsettle(network);

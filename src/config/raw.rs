@@ -23,6 +23,10 @@ pub(super) struct Raw {
     pub(super) outputs: BTreeMap<OutputLine, Pin>,
     pub(super) serial: Option<Serial>,
     pub(super) page: Option<super::PageConfig>,
+    pub(super) modbus: Option<super::ModbusConfig>,
+    pub(super) mqtt: Option<super::mqtt::RawMqtt>,
+    pub(super) metrics: Option<super::MetricsConfig>,
+    pub(super) webhook: Option<super::plant::RawWebhook>,
     pub(super) record: Option<crate::record::journal::Settings>,
     pub(super) recipes: Recipes,
 }
@@ -99,6 +103,7 @@ fn interval_ms() -> u32 {
 pub(super) enum Source {
     Gpio,
     Serial,
+    Modbus,
     Interval,
     FreeRun,
 }

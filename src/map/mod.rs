@@ -120,7 +120,7 @@ pub enum Branch {
     Structural,
     /// Autoencoder against logical student (Eq. 10).
     Logical,
-    /// Teacher against its own embeddings of good parts.
+    /// Embeddings of the part against those of good parts.
     Memory,
 }
 
@@ -239,7 +239,7 @@ impl Scoring {
         let mut mean = Grid { height, width, values: vec![0.0; height * width] };
         for (level, range) in ranges.iter().enumerate() {
             for (sum, score) in mean.values.iter_mut().zip(scores.level(branch, level)) {
-                *sum += self.normalise(*range, *score);
+                *sum += self.normalise(branch, *range, *score);
             }
         }
         let factor = self.weights.of(branch) / ranges.len().max(1) as f32;
@@ -248,8 +248,8 @@ impl Scoring {
         Ok(mean)
     }
 
-    fn normalise(&self, range: Range, score: f32) -> f32 {
-        let normalised = range.normalise(score, self.epsilon);
+    fn normalise(&self, branch: Branch, range: Range, score: f32) -> f32 {
+        let normalised = self.ranges.normalise(branch, range, score, self.epsilon);
         if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised }
     }
 
@@ -277,7 +277,8 @@ impl Scoring {
         let branch = branch.0;
         let mut strongest = (1, f32::NEG_INFINITY);
         for (level, range) in self.ranges.of(branch).iter().enumerate() {
-            let values = scores.level(branch, level).iter().map(|score| self.normalise(*range, *score)).collect();
+            let values =
+                scores.level(branch, level).iter().map(|score| self.normalise(branch, *range, *score)).collect();
             let mut cells = Grid { height: scores.height(), width: scores.width(), values };
             replicate_margin(&mut cells, self.margin)?;
             let part = at(&cells);
@@ -332,7 +333,7 @@ mod tests {
             ranges: Ranges {
                 structural: unit.clone(),
                 logical: vec![Range { min: 0.0, max: 10.0 }; 3],
-                memory: vec![],
+                ..Ranges::default()
             },
             epsilon: 0.0,
             clamp: false,
@@ -358,5 +359,18 @@ mod tests {
             assert_eq!((score.branch, score.level), (branch, level));
             assert!((24..48).contains(&score.row) && (16..40).contains(&score.column), "{score:?}");
         }
+    }
+
+    #[test]
+    fn a_memory_that_counts_as_distance_is_scored_by_its_root() {
+        // Good parts had squared distances 4 to 16, so that 36 is a distance of 6 over a range of 2 to 4.
+        let ranges = Ranges { memory: vec![Range { min: 4.0, max: 16.0 }], memory_root: true, ..Ranges::default() };
+        let of = |score| ranges.normalise(Branch::Memory, ranges.memory[0], score, 0.0);
+        assert_eq!([of(4.0), of(9.0), of(16.0), of(36.0)], [0.0, 0.5, 1.0, 2.0]);
+        assert_eq!(of(-1e-9), -1.0, "rounding below zero is no distance");
+        assert!(of(f32::NAN).is_nan());
+        let squared = Ranges { memory_root: false, ..ranges.clone() };
+        assert_eq!(squared.normalise(Branch::Memory, ranges.memory[0], 10.0, 0.0), 0.5);
+        assert_eq!(ranges.normalise(Branch::Logical, ranges.memory[0], 10.0, 0.0), 0.5);
     }
 }

@@ -33,6 +33,9 @@ pub struct Ranges {
     /// One for each of the memory's maps; none where the bundle carries no memory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<Range>,
+    /// The memory's scores and ranges count as their roots, which are distances.
+    #[serde(default)]
+    pub memory_root: bool,
 }
 
 impl Ranges {
@@ -43,6 +46,16 @@ impl Ranges {
             Branch::Logical => &self.logical,
             Branch::Memory => &self.memory,
         }
+    }
+
+    /// A score of `branch` in the share of its `range`, which is 0 to 1 on good parts (Eq. 11).
+    pub fn normalise(&self, branch: Branch, range: Range, score: f32, epsilon: f32) -> f32 {
+        if branch == Branch::Memory && self.memory_root {
+            // A distance below zero is one by rounding alone; what is not a number stays so.
+            let root = |value: f32| if value < 0.0 { 0.0 } else { value.sqrt() };
+            return Range { min: root(range.min), max: root(range.max) }.normalise(root(score), epsilon);
+        }
+        range.normalise(score, epsilon)
     }
 }
 
@@ -125,7 +138,7 @@ impl RangeObserver {
             RangeStatistic::Quantiles => quantile_range(seen),
         };
         let [structural, logical, memory] = self.seen?.map(|levels| levels.into_iter().map(range).collect());
-        Some(Ranges { structural, logical, memory })
+        Some(Ranges { structural, logical, memory, memory_root: false })
     }
 }
 

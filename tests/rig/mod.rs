@@ -277,6 +277,10 @@ pub struct Rig {
     pub record_accepted: bool,
     pub outputs_fail_after: Option<u32>,
     pub signal: Option<Box<dyn Signal>>,
+    /// Who else gets every record.
+    pub sinks: Vec<Box<dyn RecordSink>>,
+    /// Who is shown the line before it runs.
+    pub meets: Vec<Box<dyn FnOnce(&Line)>>,
 }
 
 impl Rig {
@@ -293,6 +297,8 @@ impl Rig {
             record_accepted: false,
             outputs_fail_after: None,
             signal: None,
+            sinks: vec![],
+            meets: vec![],
         }
     }
 
@@ -351,6 +357,8 @@ impl Rig {
         };
         let camera = Scripted { script: scripted, next: 0, fresh: 0, spare: None };
         let limits = PictureLimits { frozen: self.frozen, ..PictureLimits::default() };
+        let mut sinks = std::mem::take(&mut self.sinks);
+        sinks.push(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) }));
         let line = Line::new(
             self.config(),
             Devices {
@@ -361,11 +369,12 @@ impl Rig {
                     last: Arc::clone(&last),
                 }),
                 signal: self.signal.take(),
-                sink: plant.record(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) })),
+                sink: plant.record(Box::new(sinks)),
                 recipes: Box::new(Seven),
                 watchdog: Box::new(()),
             },
         );
+        self.meets.drain(..).for_each(|meet| meet(&line));
         *late.lock().unwrap() = Some((line.handle(), steps));
         let conveyor = Conveyor { parts: self.parts, pitch: millis(self.pitch_ms), jitter: 0.1, counts: 100, seed: 1 };
         let driver = plant.drive(conveyor, Some(self.gate()), FIRST, line.handle());

@@ -6,6 +6,7 @@ use mudenet_edge::map::{RangeStatistic, Weights};
 use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{Checks, FreezeOptions, freeze, freeze_stored};
+use mudenet_export::memory::{Distance, Remembered};
 use mudenet_export::quantize::{Form, Layer, Rounding, Settings};
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -84,6 +85,12 @@ pub(super) struct Args {
     /// Embeddings of good parts to remember as a third branch; 0 turns it off
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     memory: usize,
+    /// Whose embeddings are remembered (A-029) [default: first-stage, or teacher where the run has no first stage]
+    #[arg(long, value_enum)]
+    remember: Option<Remembered>,
+    /// How the distance to what is remembered counts
+    #[arg(long, value_enum, default_value_t)]
+    distance: Distance,
     /// Weights of the structural branch, the logical branch and the memory (A-027) [default: 1,1 without a memory,
     /// 0.25,0.25,1 with one]
     #[arg(long, value_name = "S,L,M", value_parser = parse_weights)]
@@ -138,6 +145,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         clamp: args.clamp,
         threshold: args.threshold,
         memory: args.memory,
+        remembered: args.remember,
+        distance: args.distance,
         weights,
         ranges: args.ranges.into(),
         top: args.top,

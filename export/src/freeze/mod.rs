@@ -10,7 +10,8 @@ mod stored;
 use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
 use crate::data::{DataError, Images};
-use crate::memory::remember;
+use crate::memory::{Distance, Remembered, Source, remember};
+use crate::model::choice_name;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
 pub(crate) use graph::value_info;
@@ -42,6 +43,10 @@ pub struct FreezeOptions {
     pub threshold: Option<f32>,
     /// Embeddings of good parts to remember; 0 leaves the memory out.
     pub memory: usize,
+    /// Whose embeddings are remembered; `None`: those of the first stage where the run has one, else the teacher's.
+    pub remembered: Option<Remembered>,
+    /// How the memory's distances count.
+    pub distance: Distance,
     /// How much each branch counts.
     pub weights: Weights,
     /// What of the held-back images' scores a range spans.
@@ -58,6 +63,8 @@ impl FreezeOptions {
         clamp: false,
         threshold: None,
         memory: 0,
+        remembered: None,
+        distance: Distance::Root,
         weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
         ranges: RangeStatistic::MinMax,
         top: NonZeroUsize::MIN,
@@ -100,6 +107,11 @@ pub enum FreezeError {
     /// The run has no held-back image.
     #[error("the run holds back no good image, so there is nothing to measure ranges on")]
     NoImages,
+    /// The first stage is to be remembered, and the run has none.
+    #[error(
+        "the teacher was distilled without the backbone's first stage (A-029): distil again, or give --remember teacher"
+    )]
+    NoFirstStage,
     /// libtorch failed.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -172,7 +184,9 @@ impl Start {
             0 => None,
             count => {
                 let images = Images::read(&run.training, run.architecture.size)?;
-                Some(remember(&networks.teacher, &images, count, run.settings.seed)?)
+                let usual = if networks.first_stage.is_some() { Remembered::FirstStage } else { Remembered::Teacher };
+                let source = Source::of(networks, options.remembered.unwrap_or(usual));
+                Some(remember(source.ok_or(FreezeError::NoFirstStage)?, &images, count, run.settings.seed)?)
             }
         };
         let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
@@ -191,9 +205,14 @@ impl Start {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
         meta.assumptions = assumptions(run);
+<<<<<<< HEAD
         meta.assumptions.extend(options.assumptions(&meta.scoring));
         if let Some(border) = meta.assumptions.get_mut("A-017") {
             *border += &format!(", margin {}", meta.scoring.margin);
+=======
+        if let Some(memory) = &memory {
+            meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
+>>>>>>> model
         }
         meta.training = training(run);
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
@@ -225,6 +244,7 @@ impl Start {
             observer.observe(&scorer.score(&input)?)?;
         }
         meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
+        meta.scoring.ranges.memory_root = options.memory > 0 && options.distance == Distance::Root;
 
         let ranged = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut inspector = Inspector::new(&ranged)?;
@@ -276,6 +296,7 @@ fn training(run: &ModelRun) -> BTreeMap<String, serde_json::Value> {
         ("teacher_images", json(&run.teacher.images)),
         ("teacher_loss", json(&run.teacher.loss)),
         ("channels", json(&run.teacher.channels)),
+        ("first_stage_channels", json(&run.teacher.first_stage)),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

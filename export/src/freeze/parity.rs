@@ -1,7 +1,7 @@
 //! The frozen graph against the networks that it was made from.
 
 use super::FreezeError;
-use crate::memory::{self, Memory};
+use crate::memory::{Memory, Source};
 use crate::model::Mode;
 use crate::train::Networks;
 use mudenet_edge::bundle::Parity;
@@ -42,7 +42,8 @@ pub fn torch_scores(
     let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view(-1));
     let scores = LevelScores::new(levels, height, width, values(&structural)?, values(&logical)?)?;
     let Some(memory) = memory else { return Ok(scores) };
-    let distances = memory::distances(memory, &memory::embedding(&teacher));
+    let source = Source::of(networks, memory.remembered).ok_or(FreezeError::NoFirstStage)?;
+    let distances = memory.score(source, &image);
     let side = |dim: usize| distances.size()[dim] as usize;
     Ok(scores.with_memory(side(2), side(3), &values(&distances)?)?)
 }

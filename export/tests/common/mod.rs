@@ -76,6 +76,7 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
         backbone_sha256: None,
         match_sizes: MatchSizes::default(),
         z_score: ZScore::default(),
+        first_stage: 0,
         target: TargetKind::Sample,
     };
     run.write(&folder, &random::networks(architecture, 11).teacher).unwrap();

@@ -2,6 +2,7 @@ use crate::capture::Region;
 use crate::decide::drift::Baseline;
 use crate::run::station::Counters;
 use crate::signal::Levels;
+use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros, State};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +38,8 @@ pub struct Status {
     pub levels: Levels,
     /// Whether good parts were found to look different than at calibration.
     pub drifted: bool,
+    /// The result that was published last; it stays when the lines have let go of it.
+    pub result: Option<PartResult>,
     /// Rejects and faults in a row.
     pub rejects_in_a_row: u32,
     /// Parts on the way from the camera to the gate.
@@ -60,6 +63,7 @@ impl Default for Status {
             camera: false,
             levels: Levels::default(),
             drifted: false,
+            result: None,
             rejects_in_a_row: 0,
             on_the_way: 0,
             last_error: None,

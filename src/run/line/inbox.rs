@@ -59,6 +59,11 @@ impl Handle {
         self.say(Said::Line { line, level, at, seqno })
     }
 
+    /// Like [`Handle::line`] at this moment, for those who must not wait: gives `false` also while the line has no room.
+    pub fn offer(&self, line: InputLine, level: bool) -> bool {
+        self.0.try_send(Said::Line { line, level, at: clock::now(), seqno: None }).is_ok()
+    }
+
     /// The belt moved.
     pub fn encoder(&self, counts: i32, at: Micros) -> bool {
         self.say(Said::Encoder { counts, at })

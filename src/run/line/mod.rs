@@ -88,6 +88,7 @@ impl Line {
             loaded: None,
             product: None,
             last_error: None,
+            last_result: None,
             part: None,
             inspected: None,
             camera: false,
@@ -121,6 +122,7 @@ struct Loop {
     loaded: Option<Box<Prepared>>,
     product: Option<Arc<Product>>,
     last_error: Option<(ErrorCode, Micros)>,
+    last_result: Option<PartResult>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -173,6 +175,7 @@ impl Loop {
             status.camera = self.camera;
             status.levels = self.station.levels();
             status.drifted = self.station.drifted();
+            status.result = self.last_result;
             status.rejects_in_a_row = self.station.rejects_in_a_row();
             status.on_the_way = self.station.on_the_way();
             status.last_error = self.last_error;
@@ -306,6 +309,7 @@ impl Loop {
         });
         self.show(outputs, now, due);
         if let Some(result) = judged {
+            self.last_result = Some(result);
             let at = clock::now();
             let finished = self.inspected.take().filter(|inspected| inspected.part() == result.part());
             self.publish(result, finished, now, at);
