@@ -205,14 +205,12 @@ impl Start {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
         meta.assumptions = assumptions(run);
-<<<<<<< HEAD
         meta.assumptions.extend(options.assumptions(&meta.scoring));
         if let Some(border) = meta.assumptions.get_mut("A-017") {
             *border += &format!(", margin {}", meta.scoring.margin);
-=======
+        }
         if let Some(memory) = &memory {
             meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
->>>>>>> model
         }
         meta.training = training(run);
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
