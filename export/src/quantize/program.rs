@@ -44,8 +44,15 @@ pub enum Op {
         /// On each side of the map.
         padding: i64,
     },
-    /// The largest of 2 × 2 pixels.
-    HalveMax,
+    /// The largest of squares of pixels, those beyond the border left out.
+    Largest {
+        /// Pixels a side.
+        side: i64,
+        /// Along both axes.
+        stride: i64,
+        /// On each side of the map.
+        padding: i64,
+    },
     /// a + b.
     Add,
     /// a − b.
@@ -229,7 +236,9 @@ impl Node {
             Op::Average { side, stride, padding } => {
                 input(0)?.avg_pool2d([*side; 2], [*stride; 2], [*padding; 2], false, false, None::<i64>)
             }
-            Op::HalveMax => input(0)?.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
+            Op::Largest { side, stride, padding } => {
+                input(0)?.max_pool2d([*side; 2], [*stride; 2], [*padding; 2], [1, 1], false)
+            }
             Op::Add => input(0)? + input(1)?,
             Op::Sub => input(0)? - input(1)?,
             Op::Mul => input(0)? * input(1)?,
@@ -269,8 +278,8 @@ impl Node {
                 })
             }
             "Relu" => Op::Relu,
-            "MaxPool" if even("kernel_shape", 0)? == 2 && even("strides", 1)? == 2 && even("pads", 0)? == 0 => {
-                Op::HalveMax
+            "MaxPool" if int("ceil_mode").unwrap_or(0) == 0 && even("dilations", 1)? == 1 => {
+                Op::Largest { side: even("kernel_shape", 0)?, stride: even("strides", 1)?, padding: even("pads", 0)? }
             }
             "AveragePool" if int("count_include_pad").unwrap_or(0) == 0 => {
                 Op::Average { side: even("kernel_shape", 0)?, stride: even("strides", 1)?, padding: even("pads", 0)? }

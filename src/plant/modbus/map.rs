@@ -134,7 +134,8 @@ mod tests {
         use crate::run::Product;
         use std::sync::Arc;
         let product = |threshold| {
-            let product = Product { number: 1, name: "a".into(), model: "b".into(), threshold, region: None };
+            let product =
+                Product { number: 1, name: "a".into(), model: "b".into(), threshold, region: None, baseline: None };
             Status { product: Some(Arc::new(product)), ..Status::default() }
         };
         let sums = [
