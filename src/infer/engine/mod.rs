@@ -5,6 +5,7 @@ mod graph;
 mod layout;
 mod phase;
 mod plan;
+mod pool;
 mod rotate;
 mod step;
 mod taps;
@@ -14,7 +15,7 @@ mod timer;
 
 use super::Operator;
 use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
-pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
+pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
 use plan::Plan;
 use rayon::prelude::*;

@@ -1,7 +1,7 @@
 //! How each layer is computed and each map stored on one processor.
 
 use super::eight_bits::EightBits;
-use super::graph::{Graph, Id, Layer, Node, Term};
+use super::graph::{Graph, Id, Layer, Node, Pooling, Term};
 use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, Tile};
 
 /// Fewest outputs for which the transforms of a Winograd convolution pay.
@@ -12,6 +12,7 @@ pub(super) const WINOGRAD_CHANNELS: usize = 8;
 /// How a layer's convolutions are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Method {
+    Pool(Pooling),
     Winograd(Tile),
     /// Sums of f32.
     Direct,
@@ -36,6 +37,11 @@ impl Plan {
             plan.stored.fill(None);
         }
         let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
+        for node in &graph.nodes {
+            if let Layer::Pool { input, .. } = node.layer {
+                plan.stored[input] = None;
+            }
+        }
         // A layer that cannot read bytes wants all its maps in f32, of which others may then find one among bytes.
         loop {
             let before = plan.stored.clone();
@@ -49,6 +55,9 @@ impl Plan {
             }
         }
         for (id, node) in graph.nodes.iter().enumerate() {
+            if let Layer::Pool { pooling, .. } = node.layer {
+                plan.methods[id] = Some(Method::Pool(pooling));
+            }
             if node.terms().is_empty() {
                 continue;
             }

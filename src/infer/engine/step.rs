@@ -1,6 +1,6 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
-use super::graph::{Convolution, Graph, Id, Layer, Shape, Term};
+use super::graph::{Convolution, Graph, Id, Layer, Pooling, Shape, Term};
 use super::layout::Layout;
 use super::phase::{Phase, Place};
 use super::plan::{Method, Plan};
@@ -42,6 +42,7 @@ pub(super) struct Step {
 enum Work {
     Winograd { tile: Tile, weights: Buffer, pad: [usize; 2] },
     Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, reduction: Option<Reduction> },
+    Pool(Pooling),
 }
 
 /// How an output's channels become one.
@@ -75,7 +76,7 @@ impl Step {
             in_units(term, reads, factor)
         };
         let terms: Vec<Term> = node.terms().iter().map(scaled).collect();
-        let outputs = terms.first()?.convolution.bias.len();
+        let outputs = terms.first().map_or(node.shape.channels, |term| term.convolution.bias.len());
         let mut bias = Buffer::zeroed(padded(outputs));
         for term in &terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
@@ -98,31 +99,36 @@ impl Step {
             _ => (false, false),
         };
         let grid = node.grid().filter(|_| layout.codes.is_none());
-        let work = if let Method::Winograd(tile) = method {
-            let convolution = &terms[0].convolution;
-            let inputs = graph.nodes[terms[0].input].shape.channels;
-            let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
-            Work::Winograd { tile: *tile, weights, pad: convolution.pad }
-        } else {
-            let period = [period(&terms, 0), period(&terms, 1)];
-            let [height, width] = node.convolved();
-            let phase = |index: usize| {
-                let place = Place { period, phase: [index / period[1], index % period[1]] };
-                let used = place.phase[0] < height && place.phase[1] < width;
-                let squares = reduction == Some(Reduction::Squares);
-                let terms = if used { &terms[..] } else { &[] };
-                match method {
-                    Method::Codes(codes) => Phase::of_codes(isa, terms, codes, layouts, &bias, factor, place),
-                    _ => Phase::of_floats(isa, terms, layouts, &bias, squares, place),
-                }
-            };
-            let phases = (0..period[0] * period[1]).map(phase).collect();
-            Work::Gather { phases, period, pool, reduction }
+        let work = match method {
+            Method::Pool(pooling) => Work::Pool(*pooling),
+            Method::Winograd(tile) => {
+                let convolution = &terms[0].convolution;
+                let inputs = graph.nodes[terms[0].input].shape.channels;
+                let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
+                Work::Winograd { tile: *tile, weights, pad: convolution.pad }
+            }
+            Method::Direct | Method::Codes(_) => {
+                let period = [period(&terms, 0), period(&terms, 1)];
+                let [height, width] = node.convolved();
+                let phase = |index: usize| {
+                    let place = Place { period, phase: [index / period[1], index % period[1]] };
+                    let used = place.phase[0] < height && place.phase[1] < width;
+                    let squares = reduction == Some(Reduction::Squares);
+                    let terms = if used { &terms[..] } else { &[] };
+                    match method {
+                        Method::Codes(codes) => Phase::of_codes(isa, terms, codes, layouts, &bias, factor, place),
+                        _ => Phase::of_floats(isa, terms, layouts, &bias, squares, place),
+                    }
+                };
+                let phases = (0..period[0] * period[1]).map(phase).collect();
+                Work::Gather { phases, period, pool, reduction }
+            }
         };
         let rows = (TASK_OUTPUTS / layout.shape.width.max(1)).max(1);
         let task_rows = match &work {
             Work::Winograd { tile, .. } => rows.next_multiple_of(tile.outputs()),
             Work::Gather { period, .. } => rows.next_multiple_of(period[0]),
+            Work::Pool(_) => rows,
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
@@ -137,6 +143,7 @@ impl Step {
     pub(super) fn operator(&self, name: &str) -> Operator {
         let Shape { channels, height, width } = self.layout.shape;
         let (method, planned) = match &self.work {
+            Work::Pool(pooling) => (pooling.method(), 0),
             Work::Winograd { tile, .. } => {
                 let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
                 let tile_size = tile.inputs() * tile.inputs();
@@ -173,8 +180,12 @@ impl Step {
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
     pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
         let rows = first..first + out.len() / self.layout.row_words();
+        if let Work::Pool(pooling) = &self.work {
+            return pooling.run(inputs[0], &self.input_layouts[0], &self.layout, rows, out);
+        }
         let mut out = self.stored_mut(out);
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
+            Work::Pool(_) => {}
             Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
             Work::Gather { phases, period, pool: false, reduction } => {
                 for (index, phase) in phases.iter().enumerate() {
