@@ -263,6 +263,7 @@ pub struct Rig {
     pub record_accepted: bool,
     pub outputs_fail_after: Option<u32>,
     pub signal: Option<Box<dyn Signal>>,
+    pub recipes: Option<Box<dyn Recipes>>,
 }
 
 impl Rig {
@@ -278,6 +279,7 @@ impl Rig {
             record_accepted: false,
             outputs_fail_after: None,
             signal: None,
+            recipes: None,
         }
     }
 
@@ -346,7 +348,7 @@ impl Rig {
                 }),
                 signal: self.signal.take(),
                 sink: plant.record(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) })),
-                recipes: Box::new(Seven),
+                recipes: self.recipes.take().unwrap_or(Box::new(Seven)),
                 watchdog: Box::new(()),
             },
         );

@@ -19,6 +19,7 @@ pub(super) enum Said {
     Replace(Box<dyn Recipes>),
     ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
+    Distrust { recipe: u16, reason: String },
     Wake,
     Stop,
 }
@@ -66,6 +67,12 @@ impl Handle {
     /// Something that the line depends on failed: everything is rejected until a reset.
     pub fn fault(&self, code: ErrorCode, reason: String) -> bool {
         self.say(Said::Fault { code, reason })
+    }
+
+    /// Recipe `recipe` judged known parts wrong. Where it is in use everything is rejected, and a reset loads it anew, golden
+    /// samples included, before a part is taken.
+    pub fn distrust(&self, recipe: u16, reason: String) -> bool {
+        self.say(Said::Distrust { recipe, reason })
     }
 
     /// Other recipes from now on; the one in use is loaded anew.
