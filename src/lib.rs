@@ -36,3 +36,5 @@ pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;
+#[cfg(feature = "update")]
+pub mod update;
