@@ -39,3 +39,5 @@ pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;
+#[cfg(feature = "update")]
+pub mod update;

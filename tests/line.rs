@@ -9,6 +9,7 @@ mod rig;
 use mudenet_board::ErrorCode;
 use mudenet_board::gate::Wiring;
 use mudenet_edge::run::station::InputLine;
+use mudenet_edge::run::{Prepared, Recipes};
 use mudenet_edge::signal::{FaultRates, FaultSignal, SimulatedLine, Wire};
 use rig::{Kind, Rig, Shot, Steps};
 use std::time::Duration;
@@ -138,6 +139,48 @@ fn a_recipe_that_cannot_be_loaded_stops_the_box_until_a_reset() {
     assert!(done.said("recipe 8: there is no such recipe"), "{done:?}");
     assert!(done.counters().missed >= 1, "{done:?}");
     assert!(done.recipes_used().iter().all(|number| *number == 1), "{done:?}");
+}
+
+/// Recipes of which only some loads succeed.
+struct Proven(Vec<bool>);
+
+impl Recipes for Proven {
+    fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        if self.0.pop().unwrap_or(false) {
+            rig::Seven.load(number)
+        } else {
+            Err("a golden sample is judged wrong".into())
+        }
+    }
+}
+
+/// A failed golden-sample test: a reset alone does not let the recipe judge again.
+#[test]
+fn a_recipe_that_is_not_trusted_takes_parts_again_only_when_it_was_loaded_again() {
+    let mut rig = Rig::new(24);
+    // The first load, the one after the first reset, the one after the second.
+    rig.recipes = Some(Box::new(Proven(vec![true, false, true])));
+    let done = rig.run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(4), |handle, _| {
+            let handle = handle.clone();
+            std::thread::spawn(move || {
+                handle.distrust(7, "this one is not in use".to_owned());
+                handle.distrust(1, "the golden-sample test failed".to_owned());
+                // Two would do; on a slow machine one may come before the load is answered.
+                for _ in 0..5 {
+                    std::thread::sleep(Duration::from_millis(300));
+                    handle.reset();
+                }
+            });
+        }),
+    );
+    done.assert_safe();
+    assert_eq!(done.counters().errors_of(ErrorCode::RecipeFailed), 2, "{done:?}");
+    assert_eq!(done.counters().recipe_changes, 2, "{done:?}");
+    assert!(done.said("the golden-sample test failed") && done.said("a golden sample is judged wrong"), "{done:?}");
+    assert!(done.counters().missed >= 3, "{done:?}");
+    assert!(done.parts.last().is_some_and(|part| part.accepted && part.part > 1010), "{done:?}");
 }
 
 #[test]

@@ -248,6 +248,29 @@ fn a_failure_makes_the_part_in_work_a_fault() {
 }
 
 #[test]
+fn a_recipe_that_is_not_trusted_takes_no_part_until_one_is_loaded() {
+    for trigger in [TriggerMode::External, TriggerMode::Interval(millis(5))] {
+        let mut line = Box::ready(Config { trigger, ..mode(ResultMode::Latch) });
+        let interval = trigger != TriggerMode::External;
+        if interval {
+            line.feed(millis(1), Input::Result(good(100)));
+        }
+        let events = line.feed(millis(2), Input::Distrust);
+        assert_eq!(events, [Event::Error(ErrorCode::RecipeFailed)]);
+        assert_eq!((line.machine.recipe(), line.machine.state()), (None, State::Error));
+        let taken = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Inspect { .. }));
+        let events = line.feed(millis(30), Input::Reset);
+        assert_eq!((taken(&events), line.machine.state()), (false, State::Initialized), "no part of its own either");
+        assert!(!taken(&line.feed(millis(40), TRIGGER)));
+        line.feed(millis(50), Input::RecipeStrobe { level: true, number: 3 });
+        line.feed(millis(50), Input::RecipeStrobe { level: false, number: 3 });
+        let events = line.feed(millis(60), Input::RecipeLoaded { number: 3, ok: true });
+        assert!(events.contains(&Event::Recipe { number: 3, loaded: true }));
+        assert_eq!(taken(&events) || line.lines().ready, true);
+    }
+}
+
+#[test]
 fn the_machine_triggers_itself() {
     let config = Config { trigger: TriggerMode::Interval(millis(100)), ..mode(ResultMode::Latch) };
     let mut line = Box::ready(config);

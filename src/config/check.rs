@@ -34,6 +34,10 @@ impl Findings {
         }
     }
 
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
     pub(super) fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
         let (least, most) = (*range.start(), *range.end());
         self.rule(range.contains(&value), key, || format!("must be {least}–{most}, got {value}"));
@@ -94,6 +98,9 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(Err(JournalError::Setting { key, expected, got })) = raw.record.as_ref().map(Settings::check) {
         found.broken.push(format!("record.{key}: must be {expected}, got {got}"));
     }
+    if let Some(hours) = raw.recipes.golden_hours {
+        found.range("recipes.golden_hours", hours, 1..=1000);
+    }
     if let Some(priority) = raw.station.realtime_priority {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
@@ -102,6 +109,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     let state = raw.station.state.as_deref();
     let mqtt = raw.mqtt.and_then(|mqtt| mqtt.checked(&raw.station.name, folder, state, &mut found));
     let webhook = raw.webhook.and_then(|webhook| webhook.checked(folder, state, &mut found));
+    let update = raw.update.map(|update| update.checked(state, raw.record.is_some(), folder, &mut found));
     if !found.broken.is_empty() {
         return Err(found.broken);
     }
@@ -122,7 +130,9 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         metrics: raw.metrics,
         webhook,
         record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
+        update,
         recipes,
+        golden_every: raw.recipes.golden_hours.map(|hours| Duration::from_secs(3600 * u64::from(hours))),
         warnings: found.warnings,
     })
 }

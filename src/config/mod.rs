@@ -9,11 +9,13 @@ mod page;
 mod plant;
 mod profile;
 mod raw;
+mod update;
 
 pub use mqtt::{MqttConfig, Payload};
 pub use page::PageConfig;
 pub use plant::{MetricsConfig, ModbusConfig, Topic, WebhookConfig};
 pub use profile::{PROFILES, Profile, ProfilePin};
+pub use update::UpdateConfig;
 
 use crate::record::journal::Settings;
 use crate::run::LineConfig;
@@ -56,8 +58,12 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// The record of what was inspected, where one is kept.
     pub record: Option<Settings>,
+    /// Signed packages of models and recipes, where they are used.
+    pub update: Option<UpdateConfig>,
     /// Recipe files by their numbers.
     pub recipes: BTreeMap<u16, PathBuf>,
+    /// Time between two golden-sample tests of the recipe in use; `None`: only when it is loaded and on command.
+    pub golden_every: Option<Duration>,
     /// What is allowed and unusual, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -204,6 +210,12 @@ impl Config {
             parse_toml(text).map_err(|(line, reason)| ConfigError::Form { path: path.to_owned(), line, reason })?;
         check::check(raw, path).map_err(|broken| ConfigError::Rules { path: path.to_owned(), broken })
     }
+}
+
+/// JSON Schema of `box.toml`.
+#[cfg(feature = "cli")]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(raw::Raw).to_value()
 }
 
 /// A value from TOML, or the line and what is wrong there.

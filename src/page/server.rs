@@ -1,6 +1,6 @@
 //! Connections, and what every answer has in common.
 
-use super::App;
+use super::{App, tls};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -55,7 +55,7 @@ pub(super) fn step_back() {
 }
 
 /// Answers until the process ends.
-pub(super) async fn serve(listener: TcpListener, routes: Router<Arc<App>>, app: Arc<App>) {
+pub(super) async fn serve(listener: TcpListener, tls: Option<tls::Acceptor>, routes: Router<Arc<App>>, app: Arc<App>) {
     let routes =
         routes.layer(DefaultBodyLimit::max(BODY)).layer(from_fn_with_state(Arc::clone(&app), guard)).with_state(app);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -69,11 +69,18 @@ pub(super) async fn serve(listener: TcpListener, routes: Router<Arc<App>>, app: 
             }
         };
         let service = TowerToHyperService::new(routes.clone().layer(axum::Extension(Peer(peer))));
+        let tls = tls.clone();
         tokio::spawn(async move {
             let mut connection = http1::Builder::new();
             connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
             // A connection that breaks concerns nobody else.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            let _ = match tls {
+                None => connection.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                Some(tls) => match tokio::time::timeout(HEAD, tls::accept(&tls, stream)).await {
+                    Ok(Ok(stream)) => connection.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                    _ => false,
+                },
+            };
             drop(place);
         });
     }

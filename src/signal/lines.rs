@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// An output line of the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputLine {
     /// A trigger would be taken.

@@ -281,6 +281,7 @@ pub struct Rig {
     pub sinks: Vec<Box<dyn RecordSink>>,
     /// Who is shown the line before it runs.
     pub meets: Vec<Box<dyn FnOnce(&Line)>>,
+    pub recipes: Option<Box<dyn Recipes>>,
 }
 
 impl Rig {
@@ -299,6 +300,7 @@ impl Rig {
             signal: None,
             sinks: vec![],
             meets: vec![],
+            recipes: None,
         }
     }
 
@@ -370,7 +372,7 @@ impl Rig {
                 }),
                 signal: self.signal.take(),
                 sink: plant.record(Box::new(sinks)),
-                recipes: Box::new(Seven),
+                recipes: self.recipes.take().unwrap_or(Box::new(Seven)),
                 watchdog: Box::new(()),
             },
         );

@@ -149,6 +149,8 @@ pub enum Input {
     },
     /// Something failed that only a reset ends.
     Fail(ErrorCode),
+    /// The recipe in use was found to judge wrong: as [`Input::Fail`], and no part is taken until a recipe is loaded again.
+    Distrust,
 }
 
 /// What the owner of a machine has to do.

@@ -96,6 +96,10 @@ impl Machine {
             Input::RecipeStrobe { level, number } => self.recipe_strobe(level, number, emit),
             Input::RecipeLoaded { number, ok } => self.recipe_loaded(number, ok, emit),
             Input::Fail(error) => self.fail(error, emit),
+            Input::Distrust => {
+                self.fail(ErrorCode::RecipeFailed, emit);
+                self.recipe = None;
+            }
         }
         self.advance(emit);
     }

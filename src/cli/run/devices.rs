@@ -39,7 +39,7 @@ pub(in crate::cli) fn device(config: &DeviceConfig) -> anyhow::Result<Box<dyn Ca
 }
 
 /// The output lines, at their safe levels.
-pub(super) fn outputs(config: &Config) -> anyhow::Result<Box<dyn Outputs>> {
+pub(in crate::cli) fn outputs(config: &Config) -> anyhow::Result<Box<dyn Outputs>> {
     if config.outputs.is_empty() {
         return Ok(Box::new(mudenet_edge::signal::NoOutputs));
     }

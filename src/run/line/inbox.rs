@@ -20,6 +20,7 @@ pub(super) enum Said {
     ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
     Drifted { reason: String },
+    Distrust { recipe: u16, reason: String },
     Wake,
     Stop,
 }
@@ -77,6 +78,12 @@ impl Handle {
     /// Good parts no longer look as they did at calibration: the alarm is on until a reset, parts are judged as before.
     pub fn drifted(&self, reason: String) -> bool {
         self.say(Said::Drifted { reason })
+    }
+
+    /// Recipe `recipe` judged known parts wrong. Where it is in use everything is rejected, and a reset loads it anew, golden
+    /// samples included, before a part is taken.
+    pub fn distrust(&self, recipe: u16, reason: String) -> bool {
+        self.say(Said::Distrust { recipe, reason })
     }
 
     /// Other recipes from now on; the one in use is loaded anew.

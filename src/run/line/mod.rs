@@ -89,6 +89,7 @@ impl Line {
             product: None,
             last_error: None,
             last_result: None,
+            distrusted: None,
             part: None,
             inspected: None,
             camera: false,
@@ -123,6 +124,8 @@ struct Loop {
     product: Option<Arc<Product>>,
     last_error: Option<(ErrorCode, Micros)>,
     last_result: Option<PartResult>,
+    /// The recipe that judged known parts wrong and was not loaded again.
+    distrusted: Option<u16>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -225,7 +228,7 @@ impl Loop {
             Said::Recipe { number, result } => self.recipe(number, result, outputs),
             Said::Replace(recipes) => {
                 self.loader.replace(recipes);
-                let number = self.station.recipe().unwrap_or(self.config.recipe);
+                let number = self.station.recipe().or(self.distrusted).unwrap_or(self.config.recipe);
                 self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs);
             }
             Said::ChangeRecipe(number) => self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs),
@@ -236,6 +239,13 @@ impl Loop {
             Said::Drifted { reason } => {
                 self.recorder.notice(reason);
                 self.feed(StationInput::Drifted, clock::now(), outputs);
+            }
+            Said::Distrust { recipe, reason } => {
+                self.recorder.notice(reason);
+                if self.station.recipe() == Some(recipe) {
+                    self.distrusted = Some(recipe);
+                    self.feed(StationInput::Distrust, clock::now(), outputs);
+                }
             }
             Said::Stop => {
                 let now = clock::now();
@@ -274,6 +284,8 @@ impl Loop {
         let fresh = self.camera && !hangs;
         let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let (product, last_error) = (&mut self.product, &mut self.last_error);
+        let distrusted = &mut self.distrusted;
+        let stood = station.state() == State::Error;
         let mut judged = None;
         let mut worker_full = false;
         let due = station.gate_deadline();
@@ -286,6 +298,7 @@ impl Loop {
             Action::LoadRecipe { number } => loader.load(number),
             Action::UseRecipe { .. } => {
                 if let Some(prepared) = loaded.take() {
+                    *distrusted = None;
                     *product = Some(Arc::clone(&prepared.product));
                     worker_full |= worker.use_recipe(prepared).is_err();
                 }
@@ -308,6 +321,9 @@ impl Loop {
             }
         });
         self.show(outputs, now, due);
+        if let Some(number) = self.distrusted.filter(|_| stood && self.station.state() == State::Initialized) {
+            self.feed(StationInput::ChangeRecipe(number), now, outputs);
+        }
         if let Some(result) = judged {
             self.last_result = Some(result);
             let at = clock::now();

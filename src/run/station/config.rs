@@ -108,6 +108,8 @@ pub enum StationInput {
     Report(ErrorCode),
     /// Something failed that only a reset ends.
     Fail(ErrorCode),
+    /// The recipe in use judged known parts wrong: nothing is accepted until one is loaded again.
+    Distrust,
 }
 
 /// What the owner of a station has to do.

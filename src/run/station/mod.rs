@@ -92,6 +92,7 @@ impl Station {
             }
             StationInput::Report(code) => report(&mut self.counters, code, emit),
             StationInput::Fail(code) => self.machine(Input::Fail(code), now, emit),
+            StationInput::Distrust => self.machine(Input::Distrust, now, emit),
         }
         self.gate(GateInput::Tick, now, emit);
         self.watch(now, emit);
