@@ -5,6 +5,7 @@ mod numbers;
 mod page;
 mod report;
 
+use super::doctor::clock_synchronised;
 use super::{ACCEPTED, FAILED, print_error};
 use anyhow::{Context, bail};
 use devices::{camera, connect, outputs};
@@ -48,9 +49,13 @@ pub(super) struct Args {
     /// Check the file and its recipes, and open nothing
     #[arg(long)]
     check: bool,
+    /// Set the output lines to their safe levels (not ready, NG, ERROR, the gate at reject) and end: for ExecStopPost of a
+    /// service, so that they are left so after a crash too
+    #[arg(long, conflicts_with = "check")]
+    safe: bool,
     /// Run the same loop on a folder's pictures and a simulated conveyor; its record is kept in the folder "simulated" below
     /// that of [record]
-    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["check", "safe"])]
     simulate: Option<PathBuf>,
     /// Parts on the simulated conveyor
     #[arg(long, value_name = "N", default_value_t = 100, requires = "simulate")]
@@ -85,6 +90,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     if args.check {
         return check(&config);
     }
+    if args.safe {
+        outputs(&config)?;
+        println!("{}: {} output lines are at their safe levels", config.path.display(), config.outputs.len());
+        return Ok(ACCEPTED);
+    }
     match &args.simulate {
         Some(folder) => simulate(args, &config, folder),
         None => serve(args, &config),
@@ -108,6 +118,8 @@ fn check(config: &Config) -> anyhow::Result<u8> {
 }
 
 fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
+    // Before all that takes time: until then the lines are as wired.
+    let outputs = outputs(config)?;
     let mut sinks = sinks(args, config.record.clone())?;
     let page = page::open(config, config.record.as_ref(), &mut sinks)?;
     let mut numbers = PartNumbers::open(config.state.as_deref())?;
@@ -116,7 +128,7 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
         line_config,
         Devices {
             camera: camera(&config.camera)?,
-            outputs: outputs(config)?,
+            outputs,
             signal: None,
             sink: Box::new(sinks),
             recipes: Box::new(RecipeFiles(config.recipes.clone())),
@@ -135,6 +147,11 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
             }
         }
     });
+    if !clock_synchronised() {
+        print_error(
+            "warning: nothing synchronises the clock; times in records may be wrong, control does not go by it",
+        );
+    }
     tell(&[sd_notify::NotifyState::Ready]);
     let report = line.run()?;
     tell(&[sd_notify::NotifyState::Stopping]);

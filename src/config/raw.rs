@@ -78,6 +78,7 @@ pub(super) struct Check {
     pub(super) bright: Option<f32>,
     pub(super) sharpness: Option<f32>,
     pub(super) frozen: Option<u32>,
+    pub(super) lost: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -169,12 +170,14 @@ impl Default for Alarm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Inputs {
     pub(super) trigger: Option<Pin>,
+    pub(super) part_present: Option<Pin>,
     pub(super) ack: Option<Pin>,
     pub(super) reset: Option<Pin>,
     pub(super) recipe_strobe: Option<Pin>,
     #[serde(default)]
     pub(super) recipe_bits: Vec<Pin>,
     pub(super) encoder: Option<Pin>,
+    pub(super) encoder_b: Option<Pin>,
     pub(super) reject_confirm: Option<Pin>,
     pub(super) bin_full: Option<Pin>,
 }

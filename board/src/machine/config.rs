@@ -42,7 +42,8 @@ impl Default for Config {
 pub enum TriggerMode {
     /// An input line or a command.
     External,
-    /// The machine itself, once an interval or as soon after as it is ready.
+    /// The machine itself, once an interval or as soon after as it is ready; where PART_PRESENT is wired, only while it is
+    /// active.
     Interval(Micros),
 }
 
@@ -126,6 +127,8 @@ pub enum Input {
     },
     /// An inspection ended.
     Result(PartResult),
+    /// Level of PART_PRESENT; where it is not wired it counts as active.
+    Present(bool),
     /// Level of RESULT_ACK; its rising edge acknowledges.
     AckLine(bool),
     /// Acknowledge by command.
@@ -149,6 +152,8 @@ pub enum Input {
     },
     /// Something failed that only a reset ends.
     Fail(ErrorCode),
+    /// Something that was reported elsewhere is to show on the ERROR line until a reset; parts are taken all the same.
+    Alert,
 }
 
 /// What the owner of a machine has to do.
