@@ -214,7 +214,7 @@ pub struct Lines {
     pub ng: bool,
     /// OK and NG are valid.
     pub strobe: bool,
-    /// The result is a fault, the camera is lost, or an error waits for RESET.
+    /// The result is a fault, the camera is lost, or an error or alert waits for RESET.
     pub error: bool,
     /// Toggles while the inspection loop is alive.
     pub heartbeat: bool,
