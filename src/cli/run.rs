@@ -9,6 +9,7 @@ mod recipes;
 mod report;
 mod settings;
 
+use super::doctor::clock_synchronised;
 use super::{ACCEPTED, FAILED, print_error};
 use anyhow::{Context, bail};
 use devices::{camera, connect, outputs};
@@ -30,8 +31,8 @@ const AFTER_HELP: &str = "\
 Ctrl-C or SIGTERM: no more parts are taken, those on the way to the gate go theirs, the lines go to their safe levels; a
 second one ends at once. SIGHUP: box.toml and its recipes are read again and the recipe in use is loaded anew between two
 parts; what else changed in box.toml needs a restart. SIGUSR1: the golden samples of the recipe in use are tested beside the line,
-as every recipes.golden_hours; where one is judged wrong, everything is rejected until the recipe passes. Under systemd (Type=notify, WatchdogSec=10) the watchdog is fed only
-while the loop is alive and pictures are fresh.
+as every recipes.golden_hours; where one is judged wrong, everything is rejected until the recipe passes. Under systemd
+(Type=notify, WatchdogSec=10) the watchdog is fed only while the loop is alive and pictures are fresh.
 
 Exit code: 0 when stopped, 2 for an error, or where a simulated part left as good without having been judged good.
 
@@ -114,6 +115,8 @@ fn check(config: &Config) -> anyhow::Result<u8> {
 
 fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
     let _claim = recipes::claim(config)?;
+    // Before all that takes time: until then the lines are as wired.
+    let outputs = outputs(config)?;
     let page = page::open(config, config.record.as_ref())?;
     let mut sinks = sinks(args, config.record.clone(), &page)?;
     let plant = plant::Plant::open(config, false, &mut sinks)?;
@@ -123,7 +126,7 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
         line_config,
         Devices {
             camera: camera(&config.camera)?,
-            outputs: outputs(config)?,
+            outputs,
             signal: None,
             sink: Box::new(sinks),
             recipes: recipes::recipes(config, page::voice(&page))?,
@@ -153,6 +156,11 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
         }
     });
     settings::note(config);
+    if !clock_synchronised() {
+        print_error(
+            "warning: nothing synchronises the clock; times in records may be wrong, control does not go by it",
+        );
+    }
     tell(&[sd_notify::NotifyState::Ready]);
     let report = line.run()?;
     tell(&[sd_notify::NotifyState::Stopping]);

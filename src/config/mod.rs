@@ -101,6 +101,8 @@ pub struct DeviceConfig {
     pub fps: Option<u32>,
     /// Controls by the driver's names, such as `exposure_time_absolute`.
     pub controls: BTreeMap<String, i64>,
+    /// Pictures that may be lost, by the driver's count, between the trigger and the part's picture.
+    pub most_lost: u32,
 }
 
 /// What a picture must be like to be inspected; `None` is not checked.

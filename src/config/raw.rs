@@ -129,6 +129,8 @@ pub(super) struct Check {
     pub(super) sharpness: Option<f32>,
     /// Pictures in a row that may be the same to the bit, at least 1.
     pub(super) frozen: Option<u32>,
+    /// Pictures in a row that the camera may lose, at least 1.
+    pub(super) lost: Option<u32>,
 }
 
 /// What starts an inspection.
@@ -268,6 +270,8 @@ impl Default for Alarm {
 pub(super) struct Inputs {
     /// A part is in front of the camera.
     pub(super) trigger: Option<Pin>,
+    /// Where triggers come by themselves, parts are taken only while it is active.
+    pub(super) part_present: Option<Pin>,
     /// The controller took the result.
     pub(super) ack: Option<Pin>,
     /// Leave the error state.
@@ -279,6 +283,8 @@ pub(super) struct Inputs {
     pub(super) recipe_bits: Vec<Pin>,
     /// Counts of the belt's encoder.
     pub(super) encoder: Option<Pin>,
+    /// Second channel of the encoder, a quarter of a period behind: the belt may run back.
+    pub(super) encoder_b: Option<Pin>,
     /// A rejected part fell into the bin.
     pub(super) reject_confirm: Option<Pin>,
     /// The reject bin is full.

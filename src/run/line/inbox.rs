@@ -13,6 +13,7 @@ const CAPACITY: usize = 1024;
 pub(super) enum Said {
     Line { line: InputLine, level: bool, at: Micros, seqno: Option<u32> },
     Encoder { counts: i32, at: Micros },
+    EncoderLost { at: Micros },
     Inspected(Inspected),
     Camera(Result<(), String>),
     Recipe { number: u16, result: Result<Box<Prepared>, String> },
@@ -68,6 +69,11 @@ impl Handle {
     /// The belt moved.
     pub fn encoder(&self, counts: i32, at: Micros) -> bool {
         self.say(Said::Encoder { counts, at })
+    }
+
+    /// Counts of the belt's encoder were lost: the parts on the way are rejected.
+    pub fn encoder_lost(&self, at: Micros) -> bool {
+        self.say(Said::EncoderLost { at })
     }
 
     /// Something that the line depends on failed: everything is rejected until a reset.

@@ -222,6 +222,7 @@ impl Loop {
                 self.feed(StationInput::Line { line, level, seqno }, at, outputs);
             }
             Said::Encoder { counts, at } => self.feed(StationInput::Encoder(counts), at, outputs),
+            Said::EncoderLost { at } => self.feed(StationInput::EncoderLost, at, outputs),
             Said::Inspected(inspected) => self.inspected(inspected, outputs),
             Said::Camera(Ok(())) => self.fresh(outputs),
             Said::Camera(Err(reason)) => self.lose_camera(&reason, clock::now(), outputs),
@@ -287,22 +288,27 @@ impl Loop {
         let distrusted = &mut self.distrusted;
         let stood = station.state() == State::Error;
         let mut judged = None;
-        let mut worker_full = false;
+        let mut broken = None;
         let due = station.gate_deadline();
         station.handle(input, now, &mut |action| match action {
             Action::Inspect { part: number } => {
                 *part = Some(Part { number, triggered: now });
                 let until = now.saturating_add(config.station.machine.inspect_timeout);
-                worker_full |= worker.inspect(number, now, until).is_err();
-            }
-            Action::LoadRecipe { number } => loader.load(number),
-            Action::UseRecipe { .. } => {
-                if let Some(prepared) = loaded.take() {
-                    *distrusted = None;
-                    *product = Some(Arc::clone(&prepared.product));
-                    worker_full |= worker.use_recipe(prepared).is_err();
+                if worker.inspect(number, now, until).is_err() {
+                    broken = Some("the inspection takes no more jobs");
                 }
             }
+            Action::LoadRecipe { number } => loader.load(number),
+            Action::UseRecipe { number } => match loaded.take().filter(|prepared| prepared.product.number == number) {
+                Some(prepared) => {
+                    *distrusted = None;
+                    *product = Some(Arc::clone(&prepared.product));
+                    if worker.use_recipe(prepared).is_err() {
+                        broken = Some("the inspection takes no other recipe");
+                    }
+                }
+                None => broken = Some("the recipe that was loaded is not the one asked for"),
+            },
             Action::Send(message) => send(signal, &message, unsent, recorder),
             Action::Judged(result) => judged = Some(result),
             Action::Uninspected { part, reason } => recorder.put(Record::Uninspected { part, reason, at: now }),
@@ -330,8 +336,8 @@ impl Loop {
             let finished = self.inspected.take().filter(|inspected| inspected.part() == result.part());
             self.publish(result, finished, now, at);
         }
-        if worker_full {
-            self.recorder.notice("the inspection takes no more jobs".to_owned());
+        if let Some(reason) = broken {
+            self.recorder.notice(reason.to_owned());
             self.feed(StationInput::Fail(ErrorCode::Internal), now, outputs);
         }
     }
