@@ -129,7 +129,7 @@ pub(super) struct Check {
     pub(super) sharpness: Option<f32>,
     /// Pictures in a row that may be the same to the bit, at least 1.
     pub(super) frozen: Option<u32>,
-    /// Pictures in a row that the camera may lose, at least 1.
+    /// Pictures that the driver may lose between trigger and picture; 0 without it.
     pub(super) lost: Option<u32>,
 }
 
