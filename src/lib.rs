@@ -11,7 +11,8 @@
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
 //! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
-//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line.
+//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line. [`limits`] says how much memory an
+//! input may take.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -27,6 +28,7 @@ pub mod golden;
 pub mod guard;
 pub mod infer;
 pub mod inspector;
+pub mod limits;
 pub mod map;
 pub mod metric;
 #[cfg(feature = "page")]

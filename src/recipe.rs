@@ -5,6 +5,7 @@ use crate::capture::{CaptureError, Frame, Region, Samples, decode};
 use crate::config::parse_toml;
 use crate::golden::GoldenSet;
 use crate::inspector::Inspector;
+use crate::limits::{self, read_text};
 use crate::map::Mask;
 use crate::record::verdict_word;
 use crate::run::{Pipeline, Prepared, Recipes};
@@ -91,7 +92,7 @@ impl Recipe {
     /// [`RecipeError::Read`], [`RecipeError::Form`] or [`RecipeError::Rule`].
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 

@@ -11,6 +11,7 @@ mod raw;
 pub use page::PageConfig;
 pub use profile::{PROFILES, Profile, ProfilePin};
 
+use crate::limits::{self, read_text};
 use crate::record::journal::Settings;
 use crate::run::LineConfig;
 use crate::run::station::InputLine;
@@ -179,7 +180,7 @@ impl Config {
     /// [`ConfigError`], naming file, keys and rules.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 

@@ -308,3 +308,5 @@ fn smallest_of_many_channels() {
         }
     }
 }
+
+mod random;
