@@ -2,7 +2,7 @@
 //!
 //! | input | limit | memory while it is read, at most |
 //! |---|---|---|
-//! | settings: box.toml, recipes, engineers, defects_config.json | [`SETTINGS`] bytes | 64 times the file |
+//! | settings: box.toml, recipes, engineers, defects_config.json | [`SETTINGS`] bytes | 256 times the file and 1 MiB |
 //! | model | [`crate::bundle::MAX_BYTES`] bytes, of which [`crate::bundle::MAX_STRUCTURE`] are not weights | twice the file and 2 GiB, before the network is prepared |
 //! | picture, mask | [`crate::capture::MAX_PIXELS`] | 16 bytes a pixel and 64 MiB |
 //! | anomaly map | [`crate::capture::MAX_PIXELS`] | 16 bytes a pixel and 64 MiB |
@@ -18,7 +18,7 @@ use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
 /// Most bytes of a file of settings.
-pub const SETTINGS: u64 = 4 << 20;
+pub const SETTINGS: u64 = 256 << 10;
 /// Most bytes of a line of the record.
 pub const LINE: u64 = 1 << 20;
 /// Most bytes of an audit log: more than a million changes.

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     match kind % 3 {
         0 => {
             let path = file(&FOLDER, "defects_config.json", data);
-            bounded(64 * data.len() + FEW, || {
+            bounded(256 * data.len() + FEW, || {
                 if let Ok(rules) = DefectRules::read(&path) {
                     for value in [0, 1, 255, u16::MAX] {
                         if let Ok(saturation) = rules.saturation(value, 1000) {

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(data) else { return };
     let engineers = file(&FOLDER, "engineers.txt", data);
-    bounded(64 * data.len() + FEW, || match kind % 4 {
+    bounded(256 * data.len() + FEW, || match kind % 4 {
         0 => {
             let read = Config::parse(text, Path::new("box.toml"));
             if let Err(error) = read {
