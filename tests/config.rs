@@ -75,6 +75,49 @@ fn a_good_file_is_understood() {
 }
 
 #[test]
+fn peers_of_the_plant_are_checked_by_key_and_rule() {
+    let with = |table: &str| parse(&GOOD.replace("[recipes]", &format!("{table}\n[recipes]")));
+    let good = "[modbus]\n[metrics]\n[mqtt]\nbroker = \"mqtt://broker:1884\"\nuser = \"a\"\npassword_file = \"p\"\noutbox = \"o\"\n\
+                [webhook]\nurl = \"http://plant/hook\"\noutbox = \"/o\"";
+    let config = with(good).unwrap();
+    assert_eq!(config.modbus.unwrap().bind, ([127, 0, 0, 1], 1502).into());
+    assert_eq!(config.metrics.unwrap().bind, ([127, 0, 0, 1], 9464).into());
+    let mqtt = config.mqtt.unwrap();
+    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.tls, mqtt.node.as_str()), ("broker", 1884, false, "station-3"));
+    assert_eq!(mqtt.login, Some(("a".into(), Some("/etc/box/p".into()))));
+    assert_eq!(
+        (mqtt.outbox.as_path(), config.webhook.unwrap().outbox.as_path()),
+        (Path::new("/etc/box/o"), Path::new("/o"))
+    );
+    for (table, key, rule) in [
+        ("[modbus]\nport = 502", "line 39", "unknown field `port`"),
+        ("[modbus]\nconnections = 0", "modbus.connections", "must be 1–64"),
+        ("[modbus]\nidle_s = 0", "modbus.idle_s", "must be 1–3600"),
+        ("[modbus]\nbind = \"0.0.0.0:1502\"\ncontrol = true", "modbus.control", "modbus.clients"),
+        ("[metrics]\nbind = \"here\"", "line 40", "socket address"),
+        ("[mqtt]\nbroker = \"broker\"\noutbox = \"o\"", "mqtt.broker", "expected mqtt://HOST"),
+        ("[mqtt]\nbroker = \"mqtt://b\"", "mqtt.outbox", "box.state must be set"),
+        ("[mqtt]\nbroker = \"mqtts://b\"\noutbox = \"o\"", "mqtt.ca", "authority"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nca = \"ca.pem\"", "mqtt.broker", "are for mqtts://"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkey = \"k\"", "mqtt.certificate", "need each other"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npassword_file = \"p\"", "mqtt.password_file", "mqtt.user"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nnode = \"a/b\"", "mqtt.node", "without /"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npayload = \"xml\"", "line 42", "unknown variant `xml`"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkeep_alive_s = 0", "mqtt.keep_alive_s", "1–3600"),
+        ("[webhook]\nurl = \"ftp://b\"\noutbox = \"o\"", "webhook.url", "expected http://HOST/PATH"),
+        ("[webhook]\nurl = \"http://b\"\noutbox = \"o\"\nevents = []", "webhook.events", "nothing"),
+        ("[webhook]\nurl = \"http://b\"\noutbox = \"o\"\ntimeout_ms = 1", "webhook.timeout_ms", "100–60000"),
+        ("[webhook]\nurl = \"http://b\"", "webhook.outbox", "box.state must be set"),
+    ] {
+        let error = with(table).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(rule), "{table}: {error}");
+    }
+    let modbus = |table: &str| parse(&changed("source = \"gpio\"", &format!("source = \"modbus\"\n{table}")));
+    assert!(modbus("[modbus]").unwrap_err().to_string().contains("trigger.source: modbus needs"));
+    assert!(modbus("[modbus]\ncontrol = true").is_ok());
+}
+
+#[test]
 fn every_rule_names_its_key() {
     for (from, to, key, rule) in [
         ("pulse_ms = 50", "pulse_ms = 100", "gate.pulse_ms", "shorter than gate.pitch_ms (100)"),

@@ -196,3 +196,19 @@ fn a_serial_line_that_fails_does_not_stop_the_line() {
     assert!(done.counters().errors_of(ErrorCode::LineFault) >= 1, "garbage is counted: {done:?}");
     assert!(done.counters().accepted >= 1, "{done:?}");
 }
+
+#[test]
+fn good_parts_that_change_raise_the_alarm_and_are_judged_as_before() {
+    let rig = || Rig { drift_parts: Some(20), record_accepted: true, pitch_ms: 100, ..Rig::new(30) };
+    let spread = |part: u32| 90 + (part * 8 % 21) as u8;
+    let steady = rig().run(move |part| Shot::Level(spread(part)));
+    steady.assert_safe();
+    assert_eq!(steady.counters().errors_of(ErrorCode::Drift), 0, "{steady:?}");
+    // Brighter than any good part of the calibration, and still accepted.
+    let changed = rig().run(|_| Shot::Level(116));
+    changed.assert_safe();
+    assert_eq!(changed.counters().errors_of(ErrorCode::Drift), 1, "{changed:?}");
+    assert!(changed.said("drift: recalibrate: good parts score higher"), "{changed:?}");
+    assert!(changed.said("pictures are brighter"), "{changed:?}");
+    assert!(changed.parts.iter().all(|part| part.accepted), "{changed:?}");
+}

@@ -295,3 +295,19 @@ fn after_a_pause_the_parts_of_before_are_rejected() {
         assert_eq!(rig.active(OutputLine::Gate), wiring == Wiring::RejectPulse);
     }
 }
+
+#[test]
+fn drift_raises_the_alarm_until_a_reset_and_hides_no_other() {
+    let mut rig = Rig::new(config(Wiring::AcceptPulse, false));
+    rig.feed(StationInput::Drifted);
+    assert!(rig.active(OutputLine::Alarm) && rig.active(OutputLine::Ready) && rig.station.drifted());
+    for part in 1..=5 {
+        rig.trigger(None);
+        rig.judge(part, Verdict::Reject);
+        rig.pass(millis(150));
+    }
+    assert_eq!(rig.watch.errors, [ErrorCode::Drift, ErrorCode::ConsecutiveRejects]);
+    assert!(rig.watch.sent.contains(&Message::Error(ErrorCode::Drift)));
+    rig.feed(StationInput::Line { line: InputLine::Reset, level: true, seqno: None });
+    assert!(!rig.active(OutputLine::Alarm) && !rig.station.drifted());
+}

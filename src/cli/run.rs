@@ -3,6 +3,7 @@
 pub(super) mod devices;
 mod numbers;
 mod page;
+mod plant;
 mod report;
 
 use super::{ACCEPTED, FAILED, print_error};
@@ -110,6 +111,7 @@ fn check(config: &Config) -> anyhow::Result<u8> {
 fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
     let mut sinks = sinks(args, config.record.clone())?;
     let page = page::open(config, config.record.as_ref(), &mut sinks)?;
+    let plant = plant::Plant::open(config, false, &mut sinks)?;
     let mut numbers = PartNumbers::open(config.state.as_deref())?;
     let line_config = numbered(config.line, numbers.first());
     let mut line = Line::new(
@@ -125,6 +127,7 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
     );
     connect(config, &mut line)?;
     page::start(page, config, config.record.as_ref(), false, &line)?;
+    let ending = plant.start(config, &line)?;
     let (handle, path, old) = (line.handle(), args.config.clone(), config.clone());
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be caught")?;
     std::thread::spawn(move || {
@@ -139,6 +142,7 @@ fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
     let report = line.run()?;
     tell(&[sd_notify::NotifyState::Stopping]);
     numbers.keep(&report.counters);
+    ending.wait();
     print_report(&report, None, args.json)?;
     Ok(ACCEPTED)
 }
@@ -156,6 +160,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     let record = config.record.clone().map(|record| Settings { folder: record.folder.join("simulated"), ..record });
     let mut sinks = sinks(args, record.clone())?;
     let page = page::open(config, record.as_ref(), &mut sinks)?;
+    let peers = plant::Plant::open(config, true, &mut sinks)?;
     let mut line_config = numbered(config.line, 1);
     // The conveyor triggers, whatever does on the real line.
     line_config.station.machine.trigger = TriggerMode::External;
@@ -171,6 +176,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
         },
     );
     page::start(page, config, record.as_ref(), true, &line)?;
+    let ending = peers.start(config, &line)?;
     let mut conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
     if let Some(time) = args.soak {
         conveyor.parts = u32::try_from(time / conveyor.pitch).unwrap_or(u32::MAX).max(1);
@@ -186,6 +192,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     if driver.join().is_err() {
         bail!("the simulated conveyor failed");
     }
+    ending.wait();
     let outcome = plant.outcome(gate);
     if outcome.parts == 0 && !report.stopped_early && report.counters.recipe_changes == 0 {
         bail!("the box did not become ready: what was printed above says why");

@@ -4,6 +4,7 @@ mod gate;
 
 use super::raw::{self, Mode, Raw, Source};
 use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use crate::decide::drift::FEWEST;
 use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
 use crate::run::station::{GateSettings, InputLine, StationConfig};
@@ -33,10 +34,19 @@ impl Findings {
         }
     }
 
-    fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
+    pub(super) fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
         let (least, most) = (*range.start(), *range.end());
         self.rule(range.contains(&value), key, || format!("must be {least}–{most}, got {value}"));
     }
+}
+
+/// 0: never; fewer than [`FEWEST`] parts say nothing.
+fn drift_parts(raw: &Raw, found: &mut Findings) -> Option<usize> {
+    let parts = raw.alarm.drift_parts;
+    if parts > 0 {
+        found.range("alarm.drift_parts", parts, FEWEST as u32..=1_000_000);
+    }
+    usize::try_from(parts).ok().filter(|parts| *parts > 0)
 }
 
 pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
@@ -73,6 +83,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
+        drift_parts: drift_parts(&raw, &mut found),
         record_accepted: raw.record.is_some() || raw.page.is_some(),
     };
     trigger_rules(&raw, &inputs, &mut found);
@@ -87,6 +98,10 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
     let page = raw.page.map(|page| page.checked(raw.record.is_some(), folder, &mut found));
+    let modbus = raw.modbus.map(|modbus| modbus.checked(&mut found));
+    let state = raw.station.state.as_deref();
+    let mqtt = raw.mqtt.and_then(|mqtt| mqtt.checked(&raw.station.name, folder, state, &mut found));
+    let webhook = raw.webhook.and_then(|webhook| webhook.checked(folder, state, &mut found));
     if !found.broken.is_empty() {
         return Err(found.broken);
     }
@@ -102,6 +117,10 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         outputs,
         serial,
         page,
+        modbus,
+        mqtt,
+        metrics: raw.metrics,
+        webhook,
         record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
         recipes,
         warnings: found.warnings,
@@ -293,7 +312,7 @@ fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Confi
     }
     machine::Config {
         trigger: match raw.trigger.source {
-            Source::Gpio | Source::Serial => TriggerMode::External,
+            Source::Gpio | Source::Serial | Source::Modbus => TriggerMode::External,
             Source::Interval => TriggerMode::Interval(millis(raw.trigger.interval_ms.into()).max(1)),
             Source::FreeRun => TriggerMode::Interval(1),
         },
@@ -317,9 +336,13 @@ fn trigger_rules(raw: &Raw, inputs: &BTreeMap<InputLine, Wire>, found: &mut Find
     found.rule(source != Source::Serial || raw.serial.is_some(), "trigger.source", || {
         "serial needs a [serial] table".to_owned()
     });
-    let acknowledges = inputs.contains_key(&InputLine::Ack) || raw.serial.is_some();
+    let modbus = raw.modbus.as_ref().is_some_and(|modbus| modbus.control);
+    found.rule(source != Source::Modbus || modbus, "trigger.source", || {
+        "modbus needs a [modbus] table with control = true".to_owned()
+    });
+    let acknowledges = inputs.contains_key(&InputLine::Ack) || raw.serial.is_some() || modbus;
     found.rule(raw.result.mode != Mode::Ack || acknowledges, "result.mode", || {
-        "ack needs inputs.ack or a [serial] table".to_owned()
+        "ack needs inputs.ack or a [serial] table, or a [modbus] table with control = true".to_owned()
     });
     found.range("trigger.delay_ms", raw.trigger.delay_ms, 0..=10_000);
 }

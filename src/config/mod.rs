@@ -4,11 +4,15 @@
 //! again.
 
 mod check;
+mod mqtt;
 mod page;
+mod plant;
 mod profile;
 mod raw;
 
+pub use mqtt::{MqttConfig, Payload};
 pub use page::PageConfig;
+pub use plant::{MetricsConfig, ModbusConfig, Topic, WebhookConfig};
 pub use profile::{PROFILES, Profile, ProfilePin};
 
 use crate::limits::{self, read_text};
@@ -43,6 +47,14 @@ pub struct Config {
     pub serial: Option<SerialLine>,
     /// The page for operators and engineers, where one is served.
     pub page: Option<PageConfig>,
+    /// The Modbus TCP server, where there is one.
+    pub modbus: Option<ModbusConfig>,
+    /// The MQTT broker, where there is one.
+    pub mqtt: Option<MqttConfig>,
+    /// Metrics and health check, where they are served.
+    pub metrics: Option<MetricsConfig>,
+    /// The web server that is told of parts and errors, where there is one.
+    pub webhook: Option<WebhookConfig>,
     /// The record of what was inspected, where one is kept.
     pub record: Option<Settings>,
     /// Recipe files by their numbers.

@@ -23,6 +23,10 @@ pub(super) struct Raw {
     pub(super) outputs: BTreeMap<OutputLine, Pin>,
     pub(super) serial: Option<Serial>,
     pub(super) page: Option<super::PageConfig>,
+    pub(super) modbus: Option<super::ModbusConfig>,
+    pub(super) mqtt: Option<super::mqtt::RawMqtt>,
+    pub(super) metrics: Option<super::MetricsConfig>,
+    pub(super) webhook: Option<super::plant::RawWebhook>,
     pub(super) record: Option<crate::record::journal::Settings>,
     pub(super) recipes: Recipes,
 }
@@ -99,6 +103,7 @@ fn interval_ms() -> u32 {
 pub(super) enum Source {
     Gpio,
     Serial,
+    Modbus,
     Interval,
     FreeRun,
 }
@@ -157,11 +162,12 @@ pub(super) enum Wiring {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Alarm {
     pub(super) consecutive_rejects: u32,
+    pub(super) drift_parts: u32,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { consecutive_rejects: 5 }
+        Self { consecutive_rejects: 5, drift_parts: 500 }
     }
 }
 

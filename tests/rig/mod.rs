@@ -7,6 +7,7 @@ use mudenet_board::machine::{self, ResultMode};
 use mudenet_board::{ErrorCode, Micros, Verdict, millis};
 use mudenet_edge::capture::{Camera, CaptureError, CheckedCamera, Frame, Samples};
 use mudenet_edge::config::PictureLimits;
+use mudenet_edge::decide::drift::Baseline;
 use mudenet_edge::infer::{InferError, LevelScores, Scorer};
 use mudenet_edge::inspector::Inspector;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
@@ -120,6 +121,7 @@ pub fn pipeline() -> Pipeline {
         weights: Weights::default(),
         upsample: Upsample::HalfPixel,
         gaussian: Gaussian::new(0.0),
+        top: std::num::NonZeroUsize::MIN,
     };
     let preprocess =
         Preprocess { height: SIDE, width: SIDE, mean: [0.0; 3], std: [1.0; 3], resize: ResizeRule::Triangle };
@@ -132,10 +134,21 @@ pub struct Seven;
 impl Recipes for Seven {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         match number {
-            1..=7 => Ok(Prepared::new(number, format!("recipe {number}"), String::new(), pipeline())),
+            1..=7 => {
+                let prepared = Prepared::new(number, format!("recipe {number}"), String::new(), pipeline());
+                Ok(prepared.with_baseline(baseline()))
+            }
             _ => Err("there is no such recipe".into()),
         }
     }
+}
+
+/// Good parts of the grey levels 90 to 110.
+fn baseline() -> Baseline {
+    let levels: Vec<f32> = (90u8..=110).map(f32::from).collect();
+    let scores: Vec<f32> = levels.iter().map(|level| (level / 128.0).powi(2)).collect();
+    let brightness: Vec<f32> = levels.iter().map(|level| level / 255.0).collect();
+    Baseline::new(&scores, &brightness, &[])
 }
 
 /// A picture of one grey.
@@ -260,9 +273,14 @@ pub struct Rig {
     pub queue: usize,
     pub sink: Sink,
     pub frozen: Option<u32>,
+    pub drift_parts: Option<usize>,
     pub record_accepted: bool,
     pub outputs_fail_after: Option<u32>,
     pub signal: Option<Box<dyn Signal>>,
+    /// Who else gets every record.
+    pub sinks: Vec<Box<dyn RecordSink>>,
+    /// Who is shown the line before it runs.
+    pub meets: Vec<Box<dyn FnOnce(&Line)>>,
 }
 
 impl Rig {
@@ -275,9 +293,12 @@ impl Rig {
             queue: 64,
             sink: Sink::Keeps,
             frozen: None,
+            drift_parts: None,
             record_accepted: false,
             outputs_fail_after: None,
             signal: None,
+            sinks: vec![],
+            meets: vec![],
         }
     }
 
@@ -311,6 +332,7 @@ impl Rig {
             camera_lost: millis(5000),
             stop_within: millis(5000),
             realtime_priority: None,
+            drift_parts: self.drift_parts,
             record_accepted: self.record_accepted,
         }
     }
@@ -335,6 +357,8 @@ impl Rig {
         };
         let camera = Scripted { script: scripted, next: 0, fresh: 0, spare: None };
         let limits = PictureLimits { frozen: self.frozen, ..PictureLimits::default() };
+        let mut sinks = std::mem::take(&mut self.sinks);
+        sinks.push(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) }));
         let line = Line::new(
             self.config(),
             Devices {
@@ -345,11 +369,12 @@ impl Rig {
                     last: Arc::clone(&last),
                 }),
                 signal: self.signal.take(),
-                sink: plant.record(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) })),
+                sink: plant.record(Box::new(sinks)),
                 recipes: Box::new(Seven),
                 watchdog: Box::new(()),
             },
         );
+        self.meets.drain(..).for_each(|meet| meet(&line));
         *late.lock().unwrap() = Some((line.handle(), steps));
         let conveyor = Conveyor { parts: self.parts, pitch: millis(self.pitch_ms), jitter: 0.1, counts: 100, seed: 1 };
         let driver = plant.drive(conveyor, Some(self.gate()), FIRST, line.handle());

@@ -19,6 +19,7 @@ pub(super) enum Said {
     Replace(Box<dyn Recipes>),
     ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
+    Drifted { reason: String },
     Wake,
     Stop,
 }
@@ -58,6 +59,11 @@ impl Handle {
         self.say(Said::Line { line, level, at, seqno })
     }
 
+    /// Like [`Handle::line`] at this moment, for those who must not wait: gives `false` also while the line has no room.
+    pub fn offer(&self, line: InputLine, level: bool) -> bool {
+        self.0.try_send(Said::Line { line, level, at: clock::now(), seqno: None }).is_ok()
+    }
+
     /// The belt moved.
     pub fn encoder(&self, counts: i32, at: Micros) -> bool {
         self.say(Said::Encoder { counts, at })
@@ -66,6 +72,11 @@ impl Handle {
     /// Something that the line depends on failed: everything is rejected until a reset.
     pub fn fault(&self, code: ErrorCode, reason: String) -> bool {
         self.say(Said::Fault { code, reason })
+    }
+
+    /// Good parts no longer look as they did at calibration: the alarm is on until a reset, parts are judged as before.
+    pub fn drifted(&self, reason: String) -> bool {
+        self.say(Said::Drifted { reason })
     }
 
     /// Other recipes from now on; the one in use is loaded anew.

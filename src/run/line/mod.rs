@@ -1,6 +1,7 @@
 //! The loop: inputs from all threads in, one station, outputs and jobs out.
 
 mod config;
+mod drift;
 mod feed;
 mod inbox;
 mod loader;
@@ -17,6 +18,7 @@ use super::station::{Action, Station, StationError, StationInput};
 use super::{Latency, clock};
 use crate::guard::guarded;
 use crate::signal::{Levels, Message, OutputLine, Outputs, Signal, SignalError};
+use drift::DriftWatch;
 use inbox::{Inbox, Said};
 use loader::Loader;
 use mudenet_board::wire::PartResult;
@@ -74,7 +76,7 @@ impl Line {
         let mut run = Loop {
             worker: Worker::start(camera, config, inbox.handle()),
             loader: Loader::start(recipes, inbox.handle()),
-            recorder: Recorder::start(sink),
+            recorder: Recorder::start(sink, config.drift_parts.map(|parts| DriftWatch::new(parts, inbox.handle()))),
             config,
             station,
             signal,
@@ -86,6 +88,7 @@ impl Line {
             loaded: None,
             product: None,
             last_error: None,
+            last_result: None,
             part: None,
             inspected: None,
             camera: false,
@@ -119,6 +122,7 @@ struct Loop {
     loaded: Option<Box<Prepared>>,
     product: Option<Arc<Product>>,
     last_error: Option<(ErrorCode, Micros)>,
+    last_result: Option<PartResult>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -170,6 +174,8 @@ impl Loop {
             }
             status.camera = self.camera;
             status.levels = self.station.levels();
+            status.drifted = self.station.drifted();
+            status.result = self.last_result;
             status.rejects_in_a_row = self.station.rejects_in_a_row();
             status.on_the_way = self.station.on_the_way();
             status.last_error = self.last_error;
@@ -226,6 +232,10 @@ impl Loop {
             Said::Fault { code, reason } => {
                 self.recorder.notice(reason);
                 self.feed(StationInput::Fail(code), clock::now(), outputs);
+            }
+            Said::Drifted { reason } => {
+                self.recorder.notice(reason);
+                self.feed(StationInput::Drifted, clock::now(), outputs);
             }
             Said::Stop => {
                 let now = clock::now();
@@ -299,6 +309,7 @@ impl Loop {
         });
         self.show(outputs, now, due);
         if let Some(result) = judged {
+            self.last_result = Some(result);
             let at = clock::now();
             let finished = self.inspected.take().filter(|inspected| inspected.part() == result.part());
             self.publish(result, finished, now, at);

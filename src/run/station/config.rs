@@ -102,6 +102,8 @@ pub enum StationInput {
     },
     /// Load a recipe, by the program itself.
     ChangeRecipe(u16),
+    /// Good parts look different than at calibration: the alarm is on until a reset, parts are judged as before.
+    Drifted,
     /// Something went wrong that only needs to be told.
     Report(ErrorCode),
     /// Something failed that only a reset ends.

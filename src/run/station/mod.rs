@@ -30,7 +30,10 @@ pub struct Station {
     held: bool,
     free: bool,
     rejects_in_a_row: u32,
+    /// Too many rejects in a row.
     alarm: bool,
+    /// Good parts look different than at calibration.
+    drifted: bool,
     recipe_bits: u16,
     bits_changed: Micros,
     strobe_waits: bool,
@@ -55,6 +58,7 @@ impl Station {
             free: true,
             rejects_in_a_row: 0,
             alarm: false,
+            drifted: false,
             recipe_bits: 0,
             bits_changed: now,
             strobe_waits: false,
@@ -82,6 +86,10 @@ impl Station {
             StationInput::Result(result) => self.machine(Input::Result(result), now, emit),
             StationInput::RecipeLoaded { number, ok } => self.machine(Input::RecipeLoaded { number, ok }, now, emit),
             StationInput::ChangeRecipe(number) => self.change_recipe(number, now, emit),
+            StationInput::Drifted => {
+                self.drifted = true;
+                report(&mut self.counters, ErrorCode::Drift, emit);
+            }
             StationInput::Report(code) => report(&mut self.counters, code, emit),
             StationInput::Fail(code) => self.machine(Input::Fail(code), now, emit),
         }
@@ -92,7 +100,7 @@ impl Station {
 
     /// Levels of the output lines after the last input.
     pub fn levels(&self) -> Levels {
-        Levels::new(self.machine.lines(), self.gate.as_ref().is_some_and(Gate::output), self.alarm)
+        Levels::new(self.machine.lines(), self.gate.as_ref().is_some_and(Gate::output), self.alarm || self.drifted)
     }
 
     /// When [`StationInput::Tick`] is due.
@@ -130,6 +138,11 @@ impl Station {
     /// Rejects and faults since the last accepted part or reset.
     pub fn rejects_in_a_row(&self) -> u32 {
         self.rejects_in_a_row
+    }
+
+    /// Whether good parts were found to look different than at calibration, until a reset.
+    pub fn drifted(&self) -> bool {
+        self.drifted
     }
 
     /// Parts between the camera and the gate.
@@ -199,6 +212,7 @@ impl Station {
 
     fn reset(&mut self, now: Micros, emit: &mut impl FnMut(Action)) {
         self.alarm = false;
+        self.drifted = false;
         self.rejects_in_a_row = 0;
         self.machine(Input::Reset, now, emit);
     }
