@@ -9,6 +9,7 @@ use crate::config::{Config, parse_toml};
 use crate::decide::drift::Baseline;
 use crate::golden::{GoldenReport, GoldenSet};
 use crate::inspector::Inspector;
+use crate::limits::{self, read_text};
 use crate::map::{Mask, Zone, Zones};
 use crate::record::verdict_word;
 use crate::run::{Pipeline, Prepared, Recipes};
@@ -137,7 +138,7 @@ impl Recipe {
     /// [`RecipeError::Read`], [`RecipeError::Form`] or [`RecipeError::Rule`].
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 

@@ -17,6 +17,7 @@ pub use plant::{MetricsConfig, ModbusConfig, Topic, WebhookConfig};
 pub use profile::{PROFILES, Profile, ProfilePin};
 pub use update::UpdateConfig;
 
+use crate::limits::{self, read_text};
 use crate::record::journal::Settings;
 use crate::run::LineConfig;
 use crate::run::station::InputLine;
@@ -199,7 +200,7 @@ impl Config {
     /// [`ConfigError`], naming file, keys and rules.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 

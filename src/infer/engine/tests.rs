@@ -355,3 +355,5 @@ fn smallest_of_many_channels() {
         }
     }
 }
+
+mod random;
