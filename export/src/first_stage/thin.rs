@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 
 /// Channels of the features unless told otherwise.
-pub const CHANNELS: usize = 128;
+pub const CHANNELS: usize = 192;
 
 /// Most cells that are looked at.
 const CELLS: usize = 200_000;
