@@ -13,6 +13,7 @@
 //! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
 //! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line. `page` and `plant`, behind
 //! cargo features, show the running line to people and to the plant's network.
+//! [`limits`] says how much memory an input may take.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -28,6 +29,7 @@ pub mod golden;
 pub mod guard;
 pub mod infer;
 pub mod inspector;
+pub mod limits;
 pub mod map;
 pub mod metric;
 #[cfg(feature = "page")]
@@ -39,3 +41,5 @@ pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;
+#[cfg(feature = "update")]
+pub mod update;

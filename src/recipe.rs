@@ -5,10 +5,11 @@ mod calibrated;
 
 use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, MAX_PIXELS, Region, Samples, decode};
-use crate::config::parse_toml;
+use crate::config::{Config, parse_toml};
 use crate::decide::drift::Baseline;
-use crate::golden::GoldenSet;
+use crate::golden::{GoldenReport, GoldenSet};
 use crate::inspector::Inspector;
+use crate::limits::{self, read_text};
 use crate::map::{Mask, Zone, Zones};
 use crate::record::verdict_word;
 use crate::run::{Pipeline, Prepared, Recipes};
@@ -17,25 +18,37 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// A product: `RECIPE.toml`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    /// What people call the product; it stands on the page and in the record.
     name: String,
+    /// The model, below the recipe's folder as every path in it.
     model: PathBuf,
+    /// SHA-256 of the model, so that no other is taken by mistake.
     sha256: Option<String>,
+    /// The part of the picture that is inspected: left, top, width, height in pixels; all of it without.
     region: Option<[usize; 4]>,
+    /// A picture whose bright pixels (128 and more) are not inspected; it covers the region.
     ignore: Option<PathBuf>,
+    /// Scores above it are rejected, instead of the model's own threshold.
     threshold: Option<f32>,
+    /// Folder with pictures of known parts in `good` and `bad`, which must be judged right before the recipe is used.
     golden: Option<PathBuf>,
+    /// Parts of the picture with a threshold of their own.
     #[serde(default)]
     cascade: bool,
     #[serde(default)]
     zone: Vec<RecipeZone>,
+    /// How the thresholds were found; `mudenet-edge calibrate` writes it.
     calibration: Option<Calibrated>,
 }
 
 /// A part of the picture with a threshold of its own: `[[zone]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecipeZone {
     /// What people call it.
@@ -44,6 +57,12 @@ pub struct RecipeZone {
     pub area: [usize; 4],
     /// Scores above it are rejected there; without one the product's threshold holds.
     pub threshold: Option<f32>,
+}
+
+/// JSON Schema of a recipe's file.
+#[cfg(feature = "cli")]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Raw).to_value()
 }
 
 /// A product.
@@ -110,6 +129,10 @@ pub enum RecipeError {
     /// The picture to ignore cannot be read.
     #[error(transparent)]
     Ignore(#[from] CaptureError),
+    /// The packages that it comes from.
+    #[cfg(feature = "update")]
+    #[error(transparent)]
+    Update(#[from] crate::update::UpdateError),
 }
 
 impl Recipe {
@@ -119,7 +142,7 @@ impl Recipe {
     /// [`RecipeError::Read`], [`RecipeError::Form`] or [`RecipeError::Rule`].
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -177,13 +200,21 @@ impl Recipe {
         Ok(calibration.and_then(|calibration| calibration.baseline.clone()))
     }
 
+    /// Inspects the golden samples; `None` where the recipe has none.
+    ///
+    /// # Errors
+    /// What is wrong with their folder.
+    pub fn golden_report(&self, pipeline: &mut Pipeline) -> Result<Option<GoldenReport>, String> {
+        let samples = self.golden.as_ref().map(|folder| GoldenSet::open(folder)).transpose();
+        Ok(samples.map_err(|error| error.to_string())?.map(|samples| samples.check(pipeline)))
+    }
+
     /// Inspects the golden samples, where the recipe has some.
     ///
     /// # Errors
     /// One sentence that names the first that is judged wrong, or what is wrong with their folder.
     pub fn prove(&self, pipeline: &mut Pipeline) -> Result<(), String> {
-        let Some(samples) = &self.golden else { return Ok(()) };
-        let report = GoldenSet::open(samples).map_err(|error| error.to_string())?.check(pipeline);
+        let Some(report) = self.golden_report(pipeline)? else { return Ok(()) };
         match report.results.iter().find(|result| !result.is_right()) {
             None => Ok(()),
             Some(wrong) => {
@@ -278,7 +309,7 @@ pub struct RecipeFiles(pub BTreeMap<u16, PathBuf>);
 impl Recipes for RecipeFiles {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
         let file = self.0.get(&number).ok_or_else(|| format!("recipe {number} is not in [recipes.files]"))?;
-        let recipe = Recipe::load(file).map_err(|error| error.to_string())?;
+        let recipe = Recipe::load(&resolved(file)).map_err(|error| error.to_string())?;
         let (bundle, mut pipeline) = recipe.open().map_err(|error| error.to_string())?;
         recipe.prove(&mut pipeline)?;
         let baseline = recipe.baseline(&bundle).map_err(|error| error.to_string())?;
@@ -287,5 +318,39 @@ impl Recipes for RecipeFiles {
             Some(baseline) => prepared.with_baseline(baseline),
             None => prepared,
         })
+    }
+}
+
+/// The recipes of a station that inspects real parts: those of signed packages are on trial until they were loaded, and
+/// `tell` is told where one is taken back.
+///
+/// # Errors
+/// One sentence where `update.key` is no key.
+#[cfg(feature = "update")]
+pub fn of_station(config: &Config, tell: impl FnMut(String) + Send + 'static) -> Result<Box<dyn Recipes>, RecipeError> {
+    match &config.update {
+        None => Ok(Box::new(RecipeFiles(config.recipes.clone()))),
+        Some(settings) => Ok(Box::new(crate::update::TriedRecipes::new(config, settings, Box::new(tell))?)),
+    }
+}
+
+/// The recipes of a station.
+///
+/// # Errors
+/// None in a program without signed packages.
+#[cfg(not(feature = "update"))]
+pub fn of_station(
+    config: &Config,
+    _tell: impl FnMut(String) + Send + 'static,
+) -> Result<Box<dyn Recipes>, RecipeError> {
+    Ok(Box::new(RecipeFiles(config.recipes.clone())))
+}
+
+/// The file by the real name of its folder, so that all that a recipe names is of one release where a link to releases
+/// changes meanwhile.
+fn resolved(file: &Path) -> PathBuf {
+    match (file.parent().map(Path::canonicalize), file.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => file.to_owned(),
     }
 }

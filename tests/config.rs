@@ -69,6 +69,8 @@ fn a_good_file_is_understood() {
     assert_eq!(config.recipes[&2], Path::new("/etc/box/cap.toml"));
     let CameraSource::Device(device) = &config.camera.source else { panic!("a device") };
     assert_eq!((&device.format, device.controls["exposure_time_absolute"]), (b"YUYV", 50));
+    // A driver that hands out one picture again and again is noticed at the second part.
+    assert_eq!(config.camera.check.frozen, Some(1));
     // The inspection ends at the latest when the part is at the gate.
     assert_eq!(config.line.station.machine.inspect_timeout, 800_000);
     assert_eq!(config.warnings, Vec::<String>::new());
@@ -148,6 +150,47 @@ fn every_rule_names_its_key() {
         ),
         ("ready = { pin = 13 }", "ready = { chip = \"x\" }", "outputs.ready", "either pin, or chip and line"),
         ("ready = { pin = 13 }", "recipe-ack = { pin = 11 }", "outputs.recipe-ack", "is already inputs.trigger"),
+        ("pulse_ms = 50", "stopped_after_ms = 500", "gate.stopped_after_ms", "needs gate.counts"),
+        ("pulse_ms = 50", "confirm_ms = 0", "gate.confirm_ms", "must be 1–60000"),
+        (
+            "delay_ms = 800",
+            "counts = 800\npitch_counts = 100\nstopped_after_ms = 1",
+            "gate.stopped_after_ms",
+            "must be 10–600000",
+        ),
+        (
+            "delay_ms = 800\npitch_ms = 100\npulse_ms = 50",
+            "counts = 800\npitch_counts = 100\npitch_ms = 50",
+            "gate.pulse_ms",
+            "shorter than gate.pitch_ms (50)",
+        ),
+        (
+            "[inputs]",
+            "[inputs]\npart-present = { pin = 18 }",
+            "inputs.part-present",
+            "needs trigger.source interval or free-run",
+        ),
+        ("[inputs]", "[inputs]\nencoder-b = { pin = 18 }", "inputs.encoder-b", "needs inputs.encoder on the same chip"),
+        (
+            "[inputs]",
+            "[inputs]\nencoder = { chip = \"gpiochip7\", line = 1 }\nencoder-b = { pin = 18 }",
+            "inputs.encoder-b",
+            "needs inputs.encoder on the same chip",
+        ),
+        (
+            "source = \"gpio\"",
+            "source = \"gpio\"\ndelay_ms = 801",
+            "trigger.delay_ms",
+            "must be less than the 800 ms that a result may take",
+        ),
+        (
+            "device = \"/dev/v4l/by-path/platform-usb-0:1:1.0-video-index0\"\nwidth = 640\nheight = 480\nformat = \"yuyv\"",
+            "folder = \"p\"\ncheck = { lost = 1 }",
+            "camera.check.lost",
+            "needs camera.device",
+        ),
+        ("width = 640", "width = 640\nlost_ms = 1", "camera.lost_ms", "must be 10–600000"),
+        ("width = 640", "width = 640\nfps = 0", "camera.fps", "must be 1–10000"),
         ("gate = { pin = 15 }", "", "gate", "needs outputs.gate"),
         ("profile = \"raspberry-pi-4\"", "profile = \"pi\"", "box.profile", "expected one of"),
         ("profile = \"raspberry-pi-4\"", "", "inputs.trigger.pin", "a header pin needs box.profile"),

@@ -23,6 +23,7 @@ fn config(wiring: Wiring, encoder: bool) -> StationConfig {
             inspect_timeout: millis(700),
             ..machine::Config::default()
         },
+        part_present: false,
         first_part: 1,
         gate: Some(GateSettings {
             gate: GateConfig { delay, pulse: millis(50), wiring },
@@ -119,7 +120,8 @@ impl Rig {
 
     fn judge(&mut self, part: u32, verdict: Verdict) {
         self.feed(StationInput::Free);
-        self.feed(StationInput::Result(PartResult::new(part, verdict, 0.5, 1)));
+        let recipe = self.station.recipe().unwrap_or(0);
+        self.feed(StationInput::Result(PartResult::new(part, verdict, 0.5, recipe)));
     }
 }
 

@@ -98,7 +98,7 @@ pub enum ErrorCode {
     /// The peer's heartbeat stopped.
     #[error("heartbeat lost")]
     HeartbeatLost,
-    /// Parts are due but the encoder stands still.
+    /// Parts are due but the encoder stands still, or counts of it were lost.
     #[error("encoder stopped")]
     EncoderStopped,
     /// A rejected part was not seen in the reject bin.

@@ -29,7 +29,7 @@ pub const SURROUNDINGS: i64 = 3;
 pub const REMEMBERED_LEVELS: [usize; 2] = [2, 3];
 
 /// Principal components of the first stage's features that are remembered.
-pub const COMPONENTS: i64 = 48;
+pub const COMPONENTS: i64 = 64;
 
 /// Most embeddings that are chosen from.
 const CANDIDATES: usize = 20_000;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// How results are written for MQTT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Payload {
     /// JSON objects on `GROUP/NODE/state` and `GROUP/NODE/part`.
@@ -18,24 +19,38 @@ pub enum Payload {
 
 /// `[mqtt]` as it is written.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMqtt {
+    /// `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
     broker: String,
+    /// How messages are written.
     #[serde(default)]
     payload: Payload,
+    /// First part of the topics, or the group id of Sparkplug.
     #[serde(default = "group")]
     group: String,
+    /// Second part of the topics, of this box alone; without it made of `box.name`.
     node: Option<String>,
+    /// Name at the broker.
     user: Option<String>,
+    /// File with the password of that name.
     password_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the broker's certificate; `mqtts://` needs it.
     ca: Option<PathBuf>,
+    /// PEM file of the box's own certificate, where the broker asks for one.
     certificate: Option<PathBuf>,
+    /// PEM file of its key.
     key: Option<PathBuf>,
+    /// Time between signs of life; a broker publishes the will after one and a half times as long.
     #[serde(default = "thirty")]
     keep_alive_s: u32,
+    /// Longest time between two states.
     #[serde(default = "ten")]
     state_s: u32,
+    /// Folder of what the broker does not have yet; without it below `box.state`.
     outbox: Option<PathBuf>,
+    /// Size beyond which the oldest results are dropped.
     #[serde(default = "outbox_mib")]
     outbox_mib: u32,
 }

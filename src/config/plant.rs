@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// `[modbus]`: a Modbus TCP server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ModbusConfig {
     /// Address and port to listen on.
@@ -44,6 +45,7 @@ impl ModbusConfig {
 
 /// `[metrics]`: `/metrics` and `/healthz` for Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     /// Address and port to listen on.
@@ -58,6 +60,7 @@ impl Default for MetricsConfig {
 
 /// What a webhook is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Topic {
     /// Parts that were accepted.
@@ -72,18 +75,27 @@ pub enum Topic {
 
 /// `[webhook]` as it is written.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWebhook {
+    /// Where to: `https://…` or `http://…`.
     url: String,
+    /// What it is told of.
     #[serde(default = "topics")]
     events: Vec<Topic>,
+    /// File with the secret that messages are signed with: `whsec_` and at least 24 bytes in base64.
     secret_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the server's certificate; without it those that browsers trust.
     ca: Option<PathBuf>,
+    /// Longest wait for an answer.
     #[serde(default = "timeout_ms")]
     timeout_ms: u32,
+    /// Age at which a message that no try delivered is dropped.
     #[serde(default = "give_up_s")]
     give_up_s: u32,
+    /// Folder of what is still to be sent; without it below `box.state`.
     outbox: Option<PathBuf>,
+    /// Size beyond which the oldest messages are dropped.
     #[serde(default = "webhook_mib")]
     outbox_mib: u32,
 }

@@ -10,6 +10,7 @@ const MOST: u64 = 1 << 20;
 
 /// How a recipe's thresholds were found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
     /// The recipe's threshold that this is about; where the recipe has another one, it was changed since.

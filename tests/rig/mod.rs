@@ -16,6 +16,7 @@ use mudenet_edge::run::simulate::{Conveyor, Outcome, Plant};
 use mudenet_edge::run::station::{Counters, GateSettings, StationConfig};
 use mudenet_edge::run::{Devices, Handle, Line, LineConfig, Pipeline, Prepared, Recipes, Record, RecordSink, Report};
 use mudenet_edge::signal::{Levels, OutputLine, Outputs, Signal, SignalError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -128,11 +129,14 @@ pub fn pipeline() -> Pipeline {
     Pipeline::new(Inspector::from_parts(preprocess, scoring, Box::new(Reads), 1.0))
 }
 
-/// Recipes 1 to 7.
-pub struct Seven;
+/// Recipes 1 to 7; all but the first take their time.
+pub struct Seven(pub Duration);
 
 impl Recipes for Seven {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        if number > 1 {
+            std::thread::sleep(self.0);
+        }
         match number {
             1..=7 => {
                 let prepared = Prepared::new(number, format!("recipe {number}"), String::new(), pipeline());
@@ -163,7 +167,7 @@ pub fn devices(outputs: Box<dyn Outputs>) -> Devices {
         outputs,
         signal: None,
         sink: Box::new(()),
-        recipes: Box::new(Seven),
+        recipes: Box::new(Seven(Duration::ZERO)),
         watchdog: Box::new(()),
     }
 }
@@ -224,6 +228,7 @@ struct Failing {
     inner: Box<dyn Outputs>,
     after: Option<u32>,
     last: Arc<Mutex<Levels>>,
+    alerted: Arc<AtomicBool>,
 }
 
 impl Outputs for Failing {
@@ -236,6 +241,9 @@ impl Outputs for Failing {
             *left -= 1;
         }
         *self.last.lock().unwrap() = levels;
+        if levels.get(OutputLine::Error) && levels.get(OutputLine::Ready) {
+            self.alerted.store(true, Ordering::SeqCst);
+        }
         self.inner.set(levels)
     }
 }
@@ -270,6 +278,11 @@ pub struct Rig {
     pub pitch_ms: u64,
     pub wiring: Wiring,
     pub encoder: bool,
+    pub delay_ms: u64,
+    /// What the gate is told of the parts, whatever comes.
+    pub gate_pitch_ms: u64,
+    pub result: ResultMode,
+    pub recipes_take: Duration,
     pub queue: usize,
     pub sink: Sink,
     pub frozen: Option<u32>,
@@ -281,6 +294,7 @@ pub struct Rig {
     pub sinks: Vec<Box<dyn RecordSink>>,
     /// Who is shown the line before it runs.
     pub meets: Vec<Box<dyn FnOnce(&Line)>>,
+    pub recipes: Option<Box<dyn Recipes>>,
 }
 
 impl Rig {
@@ -290,6 +304,10 @@ impl Rig {
             pitch_ms: 150,
             wiring: Wiring::AcceptPulse,
             encoder: false,
+            delay_ms: 450,
+            gate_pitch_ms: 100,
+            result: ResultMode::Latch,
+            recipes_take: Duration::ZERO,
             queue: 64,
             sink: Sink::Keeps,
             frozen: None,
@@ -299,6 +317,7 @@ impl Rig {
             signal: None,
             sinks: vec![],
             meets: vec![],
+            recipes: None,
         }
     }
 
@@ -306,7 +325,7 @@ impl Rig {
         let delay = if self.encoder {
             Delay::Encoder { counts: 300, pitch: 50, stopped_after: None }
         } else {
-            Delay::Time { delay: millis(450), pitch: millis(self.pitch_ms.min(100)) }
+            Delay::Time { delay: millis(self.delay_ms), pitch: millis(self.gate_pitch_ms) }
         };
         let gate = GateConfig { delay, pulse: millis(100), wiring: self.wiring };
         GateSettings { gate, queue: self.queue, confirm: None }
@@ -316,11 +335,13 @@ impl Rig {
         LineConfig {
             station: StationConfig {
                 machine: machine::Config {
-                    result: ResultMode::Latch,
+                    result: self.result,
                     data_to_strobe: millis(1),
+                    ack_timeout: millis(60),
                     inspect_timeout: millis(400),
                     ..machine::Config::default()
                 },
+                part_present: false,
                 first_part: FIRST,
                 gate: Some(self.gate()),
                 consecutive_rejects: None,
@@ -344,6 +365,7 @@ impl Rig {
     pub fn run_with(mut self, mut script: impl FnMut(u32) -> Shot + Send + 'static, steps: Steps) -> Done {
         let (plant, book) = (Plant::default(), Arc::new(Mutex::new(Book::default())));
         let last = Arc::new(Mutex::new(Levels::default()));
+        let alerted = Arc::new(AtomicBool::new(false));
         // The steps need a handle of the line, which needs the camera first.
         let late: Arc<Mutex<Option<(Handle, Steps)>>> = Arc::default();
         let from_camera = Arc::clone(&late);
@@ -367,10 +389,11 @@ impl Rig {
                     inner: plant.outputs(),
                     after: self.outputs_fail_after,
                     last: Arc::clone(&last),
+                    alerted: Arc::clone(&alerted),
                 }),
                 signal: self.signal.take(),
                 sink: plant.record(Box::new(sinks)),
-                recipes: Box::new(Seven),
+                recipes: self.recipes.take().unwrap_or(Box::new(Seven(self.recipes_take))),
                 watchdog: Box::new(()),
             },
         );
@@ -389,6 +412,7 @@ impl Rig {
             parts: std::mem::take(&mut book.parts),
             notices: std::mem::take(&mut book.notices),
             last_gate_level,
+            alerted: alerted.load(Ordering::SeqCst),
         }
     }
 }
@@ -401,6 +425,8 @@ pub struct Done {
     pub parts: Vec<Kept>,
     pub notices: Vec<String>,
     pub last_gate_level: bool,
+    /// Whether the ERROR line was active while a trigger would have been taken.
+    pub alerted: bool,
 }
 
 impl Done {

@@ -92,7 +92,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     distance: Distance,
     /// Weights of the structural branch, the logical branch and the memory (A-027) [default: 1,1 without a memory,
-    /// 0.25,0.25,1 with one]
+    /// 0.1,0.1,1 with one]
     #[arg(long, value_name = "S,L,M", value_parser = parse_weights)]
     weights: Option<Weights>,
     /// The model file to write
@@ -101,7 +101,7 @@ pub(super) struct Args {
 }
 
 /// What the branches count with a memory beside them.
-const WITH_MEMORY: Weights = Weights { structural: 0.25, logical: 0.25, memory: 1.0 };
+const WITH_MEMORY: Weights = Weights { structural: 0.1, logical: 0.1, memory: 1.0 };
 
 /// [`RangeStatistic`] on the command line.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -121,7 +121,7 @@ impl From<RangesArg> for RangeStatistic {
 }
 
 fn parse_weights(text: &str) -> Result<Weights, String> {
-    let expected = || format!("expected three numbers ≥ 0 like 0.25,0.25,1, got {text:?}");
+    let expected = || format!("expected three numbers ≥ 0 like 0.1,0.1,1, got {text:?}");
     let numbers: Vec<f32> =
         text.split(',').map(|n| n.trim().parse().map_err(|_| expected())).collect::<Result<_, _>>()?;
     match numbers[..] {

@@ -76,15 +76,15 @@ fn channels_that_are_copies_can_go_without_loss() {
         for block in &mut stage.blocks {
             let expand = &mut block.expand;
             for odd in (1..8).step_by(2) {
-                let _ = expand.weight.get(odd).copy_(&(expand.weight.get(odd - 1) * 0.5));
-                let _ = expand.bias.get(odd).copy_(&(expand.bias.get(odd - 1) * 0.5));
+                expand.weight.get(odd).copy_(&(expand.weight.get(odd - 1) * 0.5));
+                expand.bias.get(odd).copy_(&(expand.bias.get(odd - 1) * 0.5));
             }
         }
         if !pre_activated {
             // A skip hands both of a pair on.
             for index in 1..3 {
                 let unchanged = Tensor::eye(8, (Kind::Float, Device::Cpu)).view([8, 8, 1, 1]);
-                let _ = stage.blocks[index].expand.weight.narrow(1, 0, 8).copy_(&unchanged);
+                stage.blocks[index].expand.weight.narrow(1, 0, 8).copy_(&unchanged);
             }
         }
         let images = noise(&[3, 3, 64, 64], 7);

@@ -3,10 +3,12 @@
 use super::regress::{choose, regress};
 use super::{Bottleneck, FirstStage, Layer};
 use crate::data::{DataError, Images, Variant, standardise};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 
 /// Channels of the features unless told otherwise.
-pub const CHANNELS: usize = 128;
+pub const CHANNELS: usize = 192;
 
 /// Most cells that are looked at.
 const CELLS: usize = 200_000;
@@ -27,16 +29,23 @@ pub fn thin(stage: &FirstStage, images: &Images, channels: usize, device: Device
     thinned(stage, &batch, channels).map_err(fail)
 }
 
-/// Standardised images, spread over all, and as many with made-up damage.
+/// Standardised images, as many of each folder and spread over it, and as many with made-up damage.
 fn sample(images: &Images) -> Result<Tensor, DataError> {
     let side = images.side();
-    let count = (CELLS / (side * side / 16) / 2).clamp(1, images.len().max(1));
-    let mut all = Vec::with_capacity(2 * count);
-    for i in 0..count {
-        let pixels = images.pixels(i * images.len() / count)?;
-        let damaged = Variant { damage: Some(i as u64), ..Variant::NONE }.apply(&pixels, side);
-        for pixels in [&pixels[..], &damaged[..]] {
-            all.push(Tensor::from_slice(pixels).view([3, side as i64, side as i64]));
+    let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+    for (index, path) in images.paths().iter().enumerate() {
+        folders.entry(path.parent().unwrap_or(path).to_owned()).or_default().push(index);
+    }
+    let share = (CELLS / (side * side / 16) / 2).div_ceil(folders.len().max(1)).max(1);
+    let mut all = Vec::new();
+    for indices in folders.values() {
+        let count = share.min(indices.len());
+        for index in indices.iter().step_by((indices.len() / count.max(1)).max(1)).take(count) {
+            let pixels = images.pixels(*index)?;
+            let damaged = Variant { damage: Some(*index as u64), ..Variant::NONE }.apply(&pixels, side);
+            for pixels in [&pixels[..], &damaged[..]] {
+                all.push(Tensor::from_slice(pixels).view([3, side as i64, side as i64]));
+            }
         }
     }
     Ok(standardise(&Tensor::stack(&all, 0)))

@@ -322,3 +322,5 @@ fn smallest_of_many_channels() {
         }
     }
 }
+
+mod random;

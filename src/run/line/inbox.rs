@@ -13,6 +13,7 @@ const CAPACITY: usize = 1024;
 pub(super) enum Said {
     Line { line: InputLine, level: bool, at: Micros, seqno: Option<u32> },
     Encoder { counts: i32, at: Micros },
+    EncoderLost { at: Micros },
     Inspected(Inspected),
     Camera(Result<(), String>),
     Recipe { number: u16, result: Result<Box<Prepared>, String> },
@@ -20,6 +21,7 @@ pub(super) enum Said {
     ChangeRecipe(u16),
     Fault { code: ErrorCode, reason: String },
     Drifted { reason: String },
+    Distrust { recipe: u16, reason: String },
     Wake,
     Stop,
 }
@@ -69,6 +71,11 @@ impl Handle {
         self.say(Said::Encoder { counts, at })
     }
 
+    /// Counts of the belt's encoder were lost: the parts on the way are rejected.
+    pub fn encoder_lost(&self, at: Micros) -> bool {
+        self.say(Said::EncoderLost { at })
+    }
+
     /// Something that the line depends on failed: everything is rejected until a reset.
     pub fn fault(&self, code: ErrorCode, reason: String) -> bool {
         self.say(Said::Fault { code, reason })
@@ -77,6 +84,12 @@ impl Handle {
     /// Good parts no longer look as they did at calibration: the alarm is on until a reset, parts are judged as before.
     pub fn drifted(&self, reason: String) -> bool {
         self.say(Said::Drifted { reason })
+    }
+
+    /// Recipe `recipe` judged known parts wrong. Where it is in use everything is rejected, and a reset loads it anew, golden
+    /// samples included, before a part is taken.
+    pub fn distrust(&self, recipe: u16, reason: String) -> bool {
+        self.say(Said::Distrust { recipe, reason })
     }
 
     /// Other recipes from now on; the one in use is loaded anew.
