@@ -37,9 +37,10 @@ struct Raw {
     threshold: Option<f32>,
     /// Folder with pictures of known parts in `good` and `bad`, which must be judged right before the recipe is used.
     golden: Option<PathBuf>,
-    /// Parts of the picture with a threshold of their own.
+    /// Leave out the logical branch where the others settle the verdict.
     #[serde(default)]
     cascade: bool,
+    /// Parts of the picture with a threshold of their own.
     #[serde(default)]
     zone: Vec<RecipeZone>,
     /// How the thresholds were found; `mudenet-edge calibrate` writes it.
