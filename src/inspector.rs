@@ -4,8 +4,9 @@ use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, Region};
 use crate::decide::{Verdict, decide};
 use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
-use crate::map::{AnomalyMap, ImageScore, MapError, Mask, Scoring};
+use crate::map::{AnomalyMap, ImageScore, Judged, MapError, Mask, Scoring, Zones};
 use crate::preprocess::{Preprocess, PreprocessError};
+use std::sync::Arc;
 
 /// A bundle made ready: preprocess → infer → map → decide.
 pub struct Inspector {
@@ -15,17 +16,22 @@ pub struct Inspector {
     threshold: f32,
     region: Option<Region>,
     mask: Option<Mask>,
+    zones: Option<Zones>,
 }
 
 /// What one frame showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
-    /// Smoothed anomaly map of [`Inspector::view`] at the size of the network's input.
+    /// Smoothed anomaly map of [`Inspector::view`] at the size of the network's input, zones moved as in [`Zones`].
     pub map: AnomalyMap,
     /// Its maximum.
     pub score: ImageScore,
     /// Score against threshold; a score that is not a finite number is a fault.
     pub verdict: Verdict,
+    /// With zones, the largest score of what is in none of them and of each zone, on the map's own scale; else none.
+    pub areas: Vec<f32>,
+    /// The zone that the maximum lies in.
+    pub zone: Option<Arc<str>>,
 }
 
 /// A frame that could not be inspected; the part is to be rejected.
@@ -58,7 +64,7 @@ impl Inspector {
 
     /// An inspector over any [`Scorer`].
     pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
-        Self { preprocess, scoring, scorer, threshold, region: None, mask: None }
+        Self { preprocess, scoring, scorer, threshold, region: None, mask: None, zones: None }
     }
 
     /// Replaces the threshold, on the scale of [`ImageScore`].
@@ -80,6 +86,18 @@ impl Inspector {
     pub fn with_mask(mut self, mask: Mask) -> Self {
         self.mask = Some(mask);
         self
+    }
+
+    /// Holds these parts of the picture against thresholds of their own.
+    #[must_use]
+    pub fn with_zones(mut self, zones: Zones) -> Self {
+        self.zones = Some(zones);
+        self
+    }
+
+    /// The parts of the picture with thresholds of their own.
+    pub fn zones(&self) -> Option<&Zones> {
+        self.zones.as_ref()
     }
 
     /// The part of `frame` that is inspected; `None` where that is all of it.
@@ -107,9 +125,17 @@ impl Inspector {
     pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
         let scores = self.level_scores(frame)?;
         let (height, width) = (self.preprocess.height, self.preprocess.width);
-        let (map, score) = self.scoring.apply_masked(&scores, height, width, self.mask.as_ref())?;
-        let verdict = decide(&score, self.threshold);
-        Ok(Inspection { map, score, verdict })
+        let view = match self.region {
+            Some(region) => region,
+            None => Region::new(0, 0, frame.width(), frame.height())?,
+        };
+        let (mask, zones, threshold) = (self.mask.as_ref(), self.zones.as_ref(), self.threshold);
+        let judged = Judged { mask, zones, view, threshold };
+        let (map, score, areas) = self.scoring.apply_judged(&scores, height, width, Some(&judged))?;
+        let at = (score.row, score.column);
+        let zone = zones.and_then(|zones| zones.at((height, width), view, at)).map(|zone| Arc::clone(&zone.name));
+        let verdict = decide(&score, threshold);
+        Ok(Inspection { map, score, verdict, areas, zone })
     }
 
     /// The networks' scores for one frame, before the map.

@@ -192,6 +192,12 @@ fn only_the_own_page_of_a_logged_in_engineer_changes_anything() {
     assert_eq!(page.ask("GET /api/setup HTTP/1.1\r\nHost: evil.example", "").0, 403);
     assert!(!fs::read_to_string(folder.path().join("tray.toml")).unwrap().contains("threshold"));
 
+    // Much is taken only from who is logged in.
+    let much = format!(r#"{{"recipe":9,"name":"{}"}}"#, "x".repeat(100_000));
+    assert_eq!(page.post("/api/login", "", &much).0, 413);
+    assert_eq!(page.post("/api/region", "", &much).0, 413);
+    assert_eq!(page.post("/api/region", &cookie, &much).0, 422);
+
     // What cannot be used is refused, and changes nothing.
     let (status, answer) = page.post("/api/threshold", &cookie, r#"{"recipe":9,"value":0.5}"#);
     assert!(status == 422 && answer.contains("recipe 9 is not in"), "{answer}");

@@ -283,6 +283,20 @@ fn the_machine_triggers_itself() {
 }
 
 #[test]
+fn with_a_part_sensor_the_machine_triggers_itself_only_while_a_part_is_there() {
+    let mut line = Box::ready(Config { trigger: TriggerMode::Interval(millis(100)), ..mode(ResultMode::Latch) });
+    line.feed(millis(1), Input::Present(false));
+    let count = |line: &Box| line.events.iter().filter(|event| matches!(event, Event::Inspect { .. })).count();
+    let before = count(&line);
+    line.feed(millis(20), Input::Result(good(100)));
+    line.feed(millis(900), Input::Tick);
+    assert_eq!(count(&line), before);
+    assert!(line.lines().ready);
+    line.feed(millis(950), Input::Present(true));
+    assert_eq!(count(&line), before + 1, "at once");
+}
+
+#[test]
 fn the_heartbeat_beats_only_while_it_is_called() {
     let mut machine = Machine::new(Config::default(), 1, 0).expect("valid");
     let mut beats = Vec::new();
@@ -307,4 +321,22 @@ fn settings_out_of_range_are_named() {
         error(mode(ResultMode::OneShot { width: millis(9) })),
         "strobe width is 9000 µs, expected at least 10000 µs"
     );
+}
+
+#[test]
+fn a_result_by_another_recipe_than_the_one_in_use_is_a_fault() {
+    let mut line = Box::ready(Config::default());
+    line.feed(millis(10), TRIGGER);
+    let events = line.feed(millis(40), Input::Result(PartResult::new(100, Verdict::Accept, 0.5, 4)));
+    assert_eq!(events, [Event::Error(ErrorCode::InspectionFailed), Event::Publish(PartResult::fault(100, 4))]);
+    assert!(line.lines().ng && line.lines().error);
+}
+
+#[test]
+fn an_alert_shows_until_a_reset_and_parts_are_taken() {
+    let mut line = Box::ready(Config::default());
+    line.feed(millis(10), Input::Alert);
+    assert_eq!(line.lines(), Lines { ready: true, ng: true, error: true, ..Lines::default() });
+    line.feed(millis(20), Input::Reset);
+    assert!(!line.lines().error);
 }

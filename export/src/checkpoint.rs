@@ -3,6 +3,7 @@
 use crate::backbone::{TargetKind, ZScore};
 use crate::data::Augmentation;
 use crate::distill::MatchSizes;
+use crate::first_stage::FIRST_STAGE;
 use crate::model::{Architecture, Network};
 use crate::train::{Budget, JointChoices, Losses, Networks, Optimiser, Precision, clear, latest};
 use mudenet_edge::record::write_file;
@@ -78,6 +79,10 @@ pub struct TeacherRun {
     ///
     #[serde(default)]
     pub z_score: ZScore,
+    /// Channels of the backbone's first stage that the memory sees with, 0 for none; runs of earlier versions have
+    /// none.
+    #[serde(default)]
+    pub first_stage: usize,
     /// SHA-256 of the backbone's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone_sha256: Option<String>,
@@ -199,6 +204,9 @@ impl ModelRun {
         save_weights(&networks.structural, &folder.join(STRUCTURAL))?;
         save_weights(&networks.autoencoder, &folder.join(AUTOENCODER))?;
         save_weights(&networks.logical, &folder.join(LOGICAL))?;
+        if let Some(stage) = &networks.first_stage {
+            stage.write(folder)?;
+        }
         write_toml(&folder.join(MODEL_RUN), self)
     }
 }
@@ -226,7 +234,9 @@ pub fn claim(folder: &Path, overwrite: bool) -> Result<(), CheckpointError> {
         Some(what) if !overwrite => return Err(CheckpointError::Taken { path: folder.to_owned(), what }),
         Some(_) => {
             clear(folder)?;
-            for name in [TEACHER_RUN, MODEL_RUN].iter().map(|name| folder.join(name)).filter(|path| path.exists()) {
+            for name in
+                [TEACHER_RUN, MODEL_RUN, FIRST_STAGE].iter().map(|name| folder.join(name)).filter(|path| path.exists())
+            {
                 std::fs::remove_file(&name).map_err(|e| file(&name, "removed", &e))?;
             }
         }

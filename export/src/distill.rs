@@ -3,6 +3,7 @@
 use crate::backbone::{TargetCache, TargetExtractor};
 use crate::checkpoint::{CheckpointError, TEACHER, TeacherRun, load_weights};
 use crate::data::{Batch, Variant};
+use crate::first_stage::FirstStage;
 use crate::model::{self, Descriptor, Mode, Network};
 use crate::train::{Resumed, Stage, State, TrainError, latest, level_loss};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ pub struct Distillation {
     pub teacher: Network<Descriptor>,
     run: TeacherRun,
     targets: Targets,
+    first_stage: Option<FirstStage>,
 }
 
 impl Distillation {
@@ -41,13 +43,25 @@ impl Distillation {
     pub fn new(run: TeacherRun, extractor: TargetExtractor, device: Device) -> Self {
         tch::manual_seed(run.settings.seed as i64);
         let teacher = model::descriptor(&run.architecture, device);
-        Self { teacher, run, targets: Targets { extractor, cache: HashMap::new(), bytes: 0, disk: None } }
+        Self {
+            teacher,
+            run,
+            targets: Targets { extractor, cache: HashMap::new(), bytes: 0, disk: None },
+            first_stage: None,
+        }
     }
 
     /// Keeps targets in a folder, too.
     #[must_use]
     pub fn with_cache(mut self, cache: TargetCache) -> Self {
         self.targets.disk = Some(cache);
+        self
+    }
+
+    /// Keeps the backbone's first stage with the teacher.
+    #[must_use]
+    pub fn with_first_stage(mut self, stage: Option<FirstStage>) -> Self {
+        self.first_stage = stage;
         self
     }
 
@@ -68,6 +82,7 @@ impl Distillation {
         let (_, checkpoint) = latest(folder).ok_or_else(|| TrainError::no_checkpoint(folder))?;
         let mut distillation = Self::new(TeacherRun::read(&checkpoint)?, extractor, device);
         load_weights(&mut distillation.teacher, &checkpoint.join(TEACHER))?;
+        distillation.first_stage = FirstStage::read(&checkpoint, Device::Cpu)?;
         Ok((distillation, Resumed::read(&checkpoint)?))
     }
 
@@ -113,7 +128,8 @@ impl Stage for Distillation {
     }
 
     fn write(&self, folder: &Path, state: &State) -> Result<(), CheckpointError> {
-        self.run_after(state).write(folder, &self.teacher)
+        self.run_after(state).write(folder, &self.teacher)?;
+        self.first_stage.as_ref().map_or(Ok(()), |stage| stage.write(folder))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod distill;
+pub mod first_stage;
 pub mod freeze;
 pub mod memory;
 pub mod model;

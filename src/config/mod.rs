@@ -4,15 +4,20 @@
 //! again.
 
 mod check;
+mod mqtt;
 mod page;
+mod plant;
 mod profile;
 mod raw;
 mod update;
 
+pub use mqtt::{MqttConfig, Payload};
 pub use page::PageConfig;
+pub use plant::{MetricsConfig, ModbusConfig, Topic, WebhookConfig};
 pub use profile::{PROFILES, Profile, ProfilePin};
 pub use update::UpdateConfig;
 
+use crate::limits::{self, read_text};
 use crate::record::journal::Settings;
 use crate::run::LineConfig;
 use crate::run::station::InputLine;
@@ -44,6 +49,14 @@ pub struct Config {
     pub serial: Option<SerialLine>,
     /// The page for operators and engineers, where one is served.
     pub page: Option<PageConfig>,
+    /// The Modbus TCP server, where there is one.
+    pub modbus: Option<ModbusConfig>,
+    /// The MQTT broker, where there is one.
+    pub mqtt: Option<MqttConfig>,
+    /// Metrics and health check, where they are served.
+    pub metrics: Option<MetricsConfig>,
+    /// The web server that is told of parts and errors, where there is one.
+    pub webhook: Option<WebhookConfig>,
     /// The record of what was inspected, where one is kept.
     pub record: Option<Settings>,
     /// Signed packages of models and recipes, where they are used.
@@ -89,6 +102,8 @@ pub struct DeviceConfig {
     pub fps: Option<u32>,
     /// Controls by the driver's names, such as `exposure_time_absolute`.
     pub controls: BTreeMap<String, i64>,
+    /// Pictures that may be lost, by the driver's count, between the trigger and the part's picture.
+    pub most_lost: u32,
 }
 
 /// What a picture must be like to be inspected; `None` is not checked.
@@ -185,7 +200,7 @@ impl Config {
     /// [`ConfigError`], naming file, keys and rules.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 

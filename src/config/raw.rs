@@ -36,6 +36,14 @@ pub(super) struct Raw {
     pub(super) serial: Option<Serial>,
     /// The page for operators and engineers, where it is served.
     pub(super) page: Option<super::PageConfig>,
+    /// A Modbus TCP server, where it is run.
+    pub(super) modbus: Option<super::ModbusConfig>,
+    /// A broker that results and states are published to.
+    pub(super) mqtt: Option<super::mqtt::RawMqtt>,
+    /// `/metrics` and `/healthz` for Prometheus.
+    pub(super) metrics: Option<super::MetricsConfig>,
+    /// A web server that is told of parts and errors.
+    pub(super) webhook: Option<super::plant::RawWebhook>,
     /// The record of what was inspected, where it is kept.
     pub(super) record: Option<crate::record::journal::Settings>,
     /// Signed packages of models and recipes, where they are used.
@@ -121,6 +129,8 @@ pub(super) struct Check {
     pub(super) sharpness: Option<f32>,
     /// Pictures in a row that may be the same to the bit, at least 1.
     pub(super) frozen: Option<u32>,
+    /// Pictures that the driver may lose between trigger and picture; 0 without it.
+    pub(super) lost: Option<u32>,
 }
 
 /// What starts an inspection.
@@ -151,6 +161,8 @@ pub(super) enum Source {
     Gpio,
     /// The controller, by message.
     Serial,
+    /// The controller, over Modbus TCP.
+    Modbus,
     /// A timer.
     Interval,
     /// Picture after picture.
@@ -241,11 +253,13 @@ pub(super) enum Wiring {
 pub(super) struct Alarm {
     /// Rejects in a row that set ALARM; 0 never does.
     pub(super) consecutive_rejects: u32,
+    /// Accepted parts between two comparisons of good parts with those at calibration; 0 never compares.
+    pub(super) drift_parts: u32,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { consecutive_rejects: 5 }
+        Self { consecutive_rejects: 5, drift_parts: 500 }
     }
 }
 
@@ -256,6 +270,8 @@ impl Default for Alarm {
 pub(super) struct Inputs {
     /// A part is in front of the camera.
     pub(super) trigger: Option<Pin>,
+    /// Where triggers come by themselves, parts are taken only while it is active.
+    pub(super) part_present: Option<Pin>,
     /// The controller took the result.
     pub(super) ack: Option<Pin>,
     /// Leave the error state.
@@ -267,6 +283,8 @@ pub(super) struct Inputs {
     pub(super) recipe_bits: Vec<Pin>,
     /// Counts of the belt's encoder.
     pub(super) encoder: Option<Pin>,
+    /// Second channel of the encoder, a quarter of a period behind: the belt may run back.
+    pub(super) encoder_b: Option<Pin>,
     /// A rejected part fell into the bin.
     pub(super) reject_confirm: Option<Pin>,
     /// The reject bin is full.

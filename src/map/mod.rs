@@ -1,20 +1,26 @@
 //! [`LevelScores`] → [`AnomalyMap`] and [`ImageScore`]: the only home of that arithmetic.
 //!
 //! Per level and branch: min-max normalisation (Eq. 11), mean of levels (Eq. 12), weighted sum of branches, margin
-//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
+//! bilinear upsampling to the input size, Gaussian smoothing, maximum or mean of the largest pixels.
 
 mod gaussian;
 mod mask;
 mod range;
+mod top;
 mod upsample;
+mod zones;
 
 use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
+use crate::capture::Region;
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
 pub use mask::Mask;
-pub use range::{Range, RangeObserver, Ranges};
+pub use range::{Range, RangeObserver, RangeStatistic, Ranges, TAIL};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use top::top_mean;
 pub use upsample::Upsample;
+pub use zones::{Zone, Zones};
 
 /// Everything that turns level scores into an anomaly map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +42,13 @@ pub struct Scoring {
     pub upsample: Upsample,
     /// Smoothing after upsampling.
     pub gaussian: Gaussian,
+    /// How many of the smoothed map's largest pixels the image score is the mean of; 1 is the maximum.
+    #[serde(default = "one")]
+    pub top: NonZeroUsize,
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 /// Factors of the branches' normalised scores, ≥ 0; the paper's Eq. 11 is 1 and 1.
@@ -82,10 +95,10 @@ pub struct Grid {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnomalyMap(pub Grid);
 
-/// The score of a whole picture: the maximum of its smoothed map.
+/// The score of a whole picture: the maximum of its smoothed map, or the mean of its largest pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageScore {
-    /// The maximum; NaN where any value of the map is not a finite number.
+    /// The score; NaN where any value of the map is not a finite number.
     pub value: f32,
     /// Row of the maximum in the anomaly map.
     pub row: usize,
@@ -107,7 +120,7 @@ pub enum Branch {
     Structural,
     /// Autoencoder against logical student (Eq. 10).
     Logical,
-    /// Teacher against its own embeddings of good parts.
+    /// Embeddings of the part against those of good parts.
     Memory,
 }
 
@@ -146,6 +159,25 @@ pub enum MapError {
         /// Columns of the map.
         width: usize,
     },
+    /// A zone is not on the picture.
+    #[error("zone {name}: is not wholly inside what is inspected of the picture, or smaller than a cell of the map")]
+    Zone {
+        /// What the zone is called.
+        name: String,
+    },
+}
+
+/// What of a map is not judged like the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Where the map is not looked at.
+    pub mask: Option<&'a Mask>,
+    /// Where thresholds of their own hold.
+    pub zones: Option<&'a Zones>,
+    /// The part of the camera's picture that the map is of.
+    pub view: Region,
+    /// Threshold of what is in no zone.
+    pub threshold: f32,
 }
 
 impl Scoring {
@@ -159,20 +191,22 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
-        self.apply_masked(scores, height, width, None)
+        let (map, score, _) = self.apply_judged(scores, height, width, None)?;
+        Ok((map, score))
     }
 
-    /// Like [`Scoring::apply`], blind where `mask` says so.
+    /// Like [`Scoring::apply`], blind where a mask says so, and with the scores of zones moved to the threshold of the
+    /// rest: see [`Zones`]. Also the largest score of the rest and of each zone as they were; none without zones.
     ///
     /// # Errors
-    /// [`MapError`] where `scores` does not fit this scoring.
-    pub fn apply_masked(
+    /// [`MapError`] where `scores` does not fit this scoring, or a zone the view.
+    pub fn apply_judged(
         &self,
         scores: &LevelScores,
         height: usize,
         width: usize,
-        mask: Option<&Mask>,
-    ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        judged: Option<&Judged<'_>>,
+    ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
         let cells = scores.height() * scores.width();
         let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
         let mut parts = Vec::with_capacity(Branch::ALL.len());
@@ -184,9 +218,15 @@ impl Scoring {
             parts.push((branch, part));
         }
         let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
-        mask.iter().for_each(|mask| mask.hide(&mut map));
+        let mut areas = vec![];
+        if let Some(judged) = judged {
+            judged.mask.iter().for_each(|mask| mask.hide(&mut map));
+            if let Some(zones) = judged.zones {
+                areas = zones.apply(&mut map, judged.view, judged.threshold)?;
+            }
+        }
         let score = self.score(&map, scores, &parts)?;
-        Ok((AnomalyMap(map), score))
+        Ok((AnomalyMap(map), score, areas))
     }
 
     /// Weighted mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.
@@ -199,7 +239,7 @@ impl Scoring {
         let mut mean = Grid { height, width, values: vec![0.0; height * width] };
         for (level, range) in ranges.iter().enumerate() {
             for (sum, score) in mean.values.iter_mut().zip(scores.level(branch, level)) {
-                *sum += self.normalise(*range, *score);
+                *sum += self.normalise(branch, *range, *score);
             }
         }
         let factor = self.weights.of(branch) / ranges.len().max(1) as f32;
@@ -208,8 +248,8 @@ impl Scoring {
         Ok(mean)
     }
 
-    fn normalise(&self, range: Range, score: f32) -> f32 {
-        let normalised = range.normalise(score, self.epsilon);
+    fn normalise(&self, branch: Branch, range: Range, score: f32) -> f32 {
+        let normalised = self.ranges.normalise(branch, range, score, self.epsilon);
         if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised }
     }
 
@@ -237,7 +277,8 @@ impl Scoring {
         let branch = branch.0;
         let mut strongest = (1, f32::NEG_INFINITY);
         for (level, range) in self.ranges.of(branch).iter().enumerate() {
-            let values = scores.level(branch, level).iter().map(|score| self.normalise(*range, *score)).collect();
+            let values =
+                scores.level(branch, level).iter().map(|score| self.normalise(branch, *range, *score)).collect();
             let mut cells = Grid { height: scores.height(), width: scores.width(), values };
             replicate_margin(&mut cells, self.margin)?;
             let part = at(&cells);
@@ -245,7 +286,12 @@ impl Scoring {
                 strongest = (level + 1, part);
             }
         }
-        Ok(ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch, level: strongest.0 })
+        let value = match self.top.get() {
+            _ if !finite => f32::NAN,
+            1 => value,
+            count => top_mean(&map.values, count),
+        };
+        Ok(ImageScore { value, row, column, branch, level: strongest.0 })
     }
 }
 
@@ -287,7 +333,7 @@ mod tests {
             ranges: Ranges {
                 structural: unit.clone(),
                 logical: vec![Range { min: 0.0, max: 10.0 }; 3],
-                memory: vec![],
+                ..Ranges::default()
             },
             epsilon: 0.0,
             clamp: false,
@@ -295,6 +341,7 @@ mod tests {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
+            top: one(),
         };
         for (branch, level) in [(Branch::Structural, 2), (Branch::Logical, 3), (Branch::Logical, 1)] {
             // A blob in one level of one branch over a weaker background elsewhere; the logical branch's range is wider.
@@ -312,5 +359,18 @@ mod tests {
             assert_eq!((score.branch, score.level), (branch, level));
             assert!((24..48).contains(&score.row) && (16..40).contains(&score.column), "{score:?}");
         }
+    }
+
+    #[test]
+    fn a_memory_that_counts_as_distance_is_scored_by_its_root() {
+        // Good parts had squared distances 4 to 16, so that 36 is a distance of 6 over a range of 2 to 4.
+        let ranges = Ranges { memory: vec![Range { min: 4.0, max: 16.0 }], memory_root: true, ..Ranges::default() };
+        let of = |score| ranges.normalise(Branch::Memory, ranges.memory[0], score, 0.0);
+        assert_eq!([of(4.0), of(9.0), of(16.0), of(36.0)], [0.0, 0.5, 1.0, 2.0]);
+        assert_eq!(of(-1e-9), -1.0, "rounding below zero is no distance");
+        assert!(of(f32::NAN).is_nan());
+        let squared = Ranges { memory_root: false, ..ranges.clone() };
+        assert_eq!(squared.normalise(Branch::Memory, ranges.memory[0], 10.0, 0.0), 0.5);
+        assert_eq!(ranges.normalise(Branch::Logical, ranges.memory[0], 10.0, 0.0), 0.5);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::config::Config;
+use crate::limits::{self, read_text};
 use crate::recipe::{Recipe, RecipeFiles, of_station};
 use crate::record::audit::{self, Change};
 use crate::record::journal::Stamp;
@@ -81,7 +82,7 @@ pub(super) fn choose(app: &App, who: &str, number: u16) -> Result<(), String> {
 pub(super) fn edit(app: &App, who: &str, number: u16, edit: Edit<'_>) -> Result<(), String> {
     let _one = app.changing.lock().unwrap_or_else(PoisonError::into_inner);
     let path = file(app, number)?;
-    let old = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let old = read_text(&path, limits::SETTINGS).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut document: DocumentMut = old.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     (edit.change)(&mut document);
     let new = document.to_string();

@@ -1,5 +1,6 @@
 //! Connections, and what every answer has in common.
 
+use super::engineer::who;
 use super::{App, tls};
 use axum::Router;
 use axum::body::Body;
@@ -19,10 +20,13 @@ use tokio::sync::Semaphore;
 
 /// Connections at once; further ones wait.
 const CONNECTIONS: usize = 64;
-/// Largest body of a request, bytes.
+/// Largest body of a request, bytes: a mask from an engineer who is logged in, little from anybody else.
 const BODY: usize = 4 << 20;
+const STRANGERS_BODY: usize = 64 << 10;
 /// Longest wait for a request's head, and for the next request on an open connection.
 const HEAD: Duration = Duration::from_secs(20);
+/// Longest time until the head of an answer: a recipe is loaded and taken into use, or a body comes byte by byte.
+const ANSWER: Duration = Duration::from_secs(180);
 /// After an accept that failed, such as for want of file descriptors.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -56,8 +60,7 @@ pub(super) fn step_back() {
 
 /// Answers until the process ends.
 pub(super) async fn serve(listener: TcpListener, tls: Option<tls::Acceptor>, routes: Router<Arc<App>>, app: Arc<App>) {
-    let routes =
-        routes.layer(DefaultBodyLimit::max(BODY)).layer(from_fn_with_state(Arc::clone(&app), guard)).with_state(app);
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&app), guard)).with_state(app);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -87,9 +90,14 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<tls::Acceptor>, rou
 }
 
 /// Refuses what other sites make a browser ask for, and sets the headers of every answer.
-async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let engineer = request.method() == Method::POST && who(&app, request.headers()).is_some();
+    let most = if engineer { BODY } else { STRANGERS_BODY };
+    DefaultBodyLimit::max(most).apply(&mut request);
     let mut answer = match check(&app, request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => tokio::time::timeout(ANSWER, next.run(request))
+            .await
+            .unwrap_or_else(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "it took too long".to_owned()).into_response()),
         Err(reason) => Refusal(StatusCode::FORBIDDEN, reason.to_owned()).into_response(),
     };
     let headers: &mut HeaderMap = answer.headers_mut();

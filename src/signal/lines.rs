@@ -20,7 +20,7 @@ pub enum OutputLine {
     Ng,
     /// OK and NG are valid.
     Strobe,
-    /// The result is a fault, the camera is lost, or an error waits for RESET.
+    /// The result is a fault, the camera or the controller's heartbeat is lost, or an error waits for RESET.
     Error,
     /// Toggles once a second while the inspection loop is alive.
     Heartbeat,

@@ -50,6 +50,7 @@ pub(crate) fn meta(network: Network) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(4.0),
+            top: std::num::NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(1.0),
         assumptions: Default::default(),

@@ -6,12 +6,15 @@ mod resnet50v2;
 mod target;
 mod wide_resnet50;
 
+use crate::first_stage::FirstStage;
 pub use cache::TargetCache;
+pub(crate) use principal::Moments;
+pub use principal::Principal;
 pub use resnet50v2::ResNet50V2;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 pub use target::{TargetExtractor, TargetKind, ZScore, sample_channels};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 pub use wide_resnet50::WideResNet50;
 
 /// A backbone that cannot be used.
@@ -83,12 +86,33 @@ impl Backbone {
         }
     }
 
+    /// Computes its features with convolutions of this kind from now on; features are f32 whatever it is.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        let (Backbone::ResNet50V2(ResNet50V2 { tensors }) | Backbone::WideResNet50(WideResNet50 { tensors })) =
+            &mut self;
+        for tensor in tensors.values_mut().filter(|tensor| tensor.dim() == 4) {
+            *tensor = crate::train::channels_last(&tensor.to_kind(kind));
+        }
+        self
+    }
+
+    /// The layers of its first stage, whose output is the first of [`Backbone::features`].
+    pub fn first_stage(&self) -> FirstStage {
+        match self {
+            Backbone::ResNet50V2(net) => net.first_stage(),
+            Backbone::WideResNet50(net) => net.first_stage(),
+        }
+    }
+
     /// Standardised image (B, 3, H, W) → (B, 256, H/4, W/4), (B, 512, H/8, W/8), (B, 1024, H/16, W/16).
     pub fn features(&self, image: &Tensor) -> [Tensor; 3] {
-        match self {
-            Backbone::ResNet50V2(net) => net.features(image),
-            Backbone::WideResNet50(net) => net.features(image),
-        }
+        let image = crate::train::channels_last(image);
+        let features = match self {
+            Backbone::ResNet50V2(net) => net.features(&image),
+            Backbone::WideResNet50(net) => net.features(&image),
+        };
+        features.map(|feature| feature.to_kind(Kind::Float))
     }
 }
 

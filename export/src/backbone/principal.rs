@@ -5,14 +5,14 @@ use tch::{Kind, Tensor};
 /// The leading principal components of feature vectors, scaled so that a vector of `count` components has on average
 /// the squared length `count`, as one of standardised channels has.
 #[derive(Debug)]
-pub(super) struct Principal {
+pub struct Principal {
     mean: Tensor,
     basis: Tensor,
 }
 
 /// First and second moments of feature vectors, gathered image by image.
 #[derive(Debug)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     count: f64,
     sum: Tensor,
     products: Tensor,
@@ -20,13 +20,13 @@ pub(super) struct Moments {
 
 impl Moments {
     /// Of no vector yet, each of `features` values.
-    pub(super) fn new(features: i64, device: tch::Device) -> Self {
+    pub(crate) fn new(features: i64, device: tch::Device) -> Self {
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Double, device));
         Self { count: 0.0, sum: zeros(&[features]), products: zeros(&[features, features]) }
     }
 
     /// Takes in the vectors of every pixel of `features` (B, F, H, W).
-    pub(super) fn add(&mut self, features: &Tensor) {
+    pub(crate) fn add(&mut self, features: &Tensor) {
         let rows = features.permute([0, 2, 3, 1]).reshape([-1, features.size()[1]]).to_kind(Kind::Float);
         self.count += rows.size()[0] as f64;
         self.sum += rows.sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
@@ -38,7 +38,7 @@ impl Moments {
     ///
     /// # Errors
     /// Where libtorch finds no eigenvectors, as for features that are not finite.
-    pub(super) fn principal(&self, count: i64) -> Result<Principal, tch::TchError> {
+    pub(crate) fn principal(&self, count: i64) -> Result<Principal, tch::TchError> {
         let mean = &self.sum / self.count.max(1.0);
         let covariance = &self.products / self.count.max(1.0) - mean.outer(&mean);
         let (values, vectors) = covariance.f_linalg_eigh("L")?;
@@ -56,10 +56,20 @@ impl Moments {
 }
 
 impl Principal {
+    /// Components as they are given: the features' mean (F) and a row a component (C, F).
+    pub fn new(mean: Tensor, basis: Tensor) -> Self {
+        Self { mean, basis }
+    }
+
+    /// Weight (C, F, 1, 1) and bias (C) of the 1×1 convolution that projects all F features.
+    pub fn convolution(&self) -> (Tensor, Tensor) {
+        (self.basis.unsqueeze(-1).unsqueeze(-1), -self.basis.mv(&self.mean))
+    }
+
     /// The share of one run of features in the components: (B, F', H, W), the features from `first` on → (B, C, H, W). The
     /// shares of all features add up to the components, so that maps of different sizes can be projected before they are
     /// brought to one size.
-    pub(super) fn project(&self, features: &Tensor, first: i64) -> Tensor {
+    pub fn project(&self, features: &Tensor, first: i64) -> Tensor {
         let count = features.size()[1];
         let centred = features - self.mean.narrow(0, first, count).view([1, -1, 1, 1]);
         centred.conv2d(&self.basis.narrow(1, first, count).unsqueeze(-1).unsqueeze(-1), None::<Tensor>, 1, 0, 1, 1)

@@ -1,6 +1,7 @@
 //! ResNet-50 v2 (pre-activation, MXNet Gluon names), stem and stages 1–3.
 
 use super::BackboneError;
+use crate::first_stage::{Bottleneck, FirstStage, Layer, folded};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::Tensor;
@@ -12,7 +13,7 @@ const EPS: f64 = 1e-5;
 /// A frozen ResNet-50 v2.
 #[derive(Debug)]
 pub struct ResNet50V2 {
-    tensors: HashMap<String, Tensor>,
+    pub(super) tensors: HashMap<String, Tensor>,
 }
 
 impl ResNet50V2 {
@@ -28,8 +29,9 @@ impl ResNet50V2 {
     /// Standardised image (B, 3, H, W) → the features of stages 1–3: (B, 256, H/4, W/4), (B, 512, H/8, W/8),
     /// (B, 1024, H/16, W/16).
     pub fn features(&self, image: &Tensor) -> [Tensor; 3] {
-        let x = self.norm("", 0, image);
-        let x = x.conv2d(self.at("conv0.weight"), None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
+        let first = self.at("conv0.weight");
+        let x = self.norm("", 0, image).to_kind(first.kind());
+        let x = x.conv2d(first, None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
         let x = self.norm("", 1, &x).relu();
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         [1, 2, 3].map(|stage| {
@@ -38,6 +40,43 @@ impl ResNet50V2 {
             }
             self.norm(&format!("stage{}.", stage + 1), 0, &x).relu()
         })
+    }
+
+    /// The layers that its first stage's features are made of.
+    pub fn first_stage(&self) -> FirstStage {
+        let norm = |index: usize| self.affine("stage1.", index);
+        let conv = |index: usize| self.at(&format!("stage1.conv{index}.weight"));
+        let (scale, shift) = self.affine("", 0);
+        let stem = self.at("conv0.weight");
+        // The input's norm stands before the convolution.
+        let (outer, inner) = (self.affine("", 1), (stem * shift.view([1, -1, 1, 1])));
+        let shift = inner.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None) * &outer.0 + &outer.1;
+        let stem = folded(&(stem * scale.view([1, -1, 1, 1])), (outer.0, shift));
+        let (scale, shift) = norm(0);
+        let side = scale.size()[0];
+        let activation = Layer { weight: scale.diag(0).view([side, side, 1, 1]), bias: shift };
+        let blocks = BLOCKS[0];
+        // The shortcut of block 0 and the last convolution of each.
+        let mut summands = vec![conv(3)];
+        let blocks = (0..blocks).map(|block| {
+            let first = if block == 0 { 0 } else { 3 * block + 1 };
+            summands.push(conv(first + 2));
+            let next = if block + 1 < blocks { norm(3 * block + 3) } else { self.affine("stage2.", 0) };
+            Bottleneck {
+                reduce: folded(conv(first), norm(3 * block + 1)),
+                middle: folded(conv(first + 1), norm(3 * block + 2)),
+                expand: folded(&Tensor::cat(&summands, 1), next),
+            }
+        });
+        FirstStage { stem, activation: Some(activation), blocks: blocks.collect() }
+    }
+
+    /// (scale, shift) of a norm.
+    fn affine(&self, prefix: &str, index: usize) -> (Tensor, Tensor) {
+        let at = |name: &str| self.at(&format!("{prefix}batchnorm{index}.{name}"));
+        let scale = at("gamma") / (at("running_var") + EPS).sqrt();
+        let shift = at("beta") - at("running_mean") * &scale;
+        (scale, shift)
     }
 
     fn block(&self, stage: usize, block: usize, x: &Tensor) -> Tensor {

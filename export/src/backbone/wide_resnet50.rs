@@ -1,6 +1,7 @@
 //! WideResNet50-2 and ResNet-50 in torchvision's names, stem and layers 1–3.
 
 use super::BackboneError;
+use crate::first_stage::{Bottleneck, FirstStage, Layer, folded};
 use std::collections::HashMap;
 use std::path::Path;
 use tch::Tensor;
@@ -12,7 +13,7 @@ const EPS: f64 = 1e-5;
 /// A frozen WideResNet50-2, or the ResNet-50 whose inner convolutions are half as wide.
 #[derive(Debug)]
 pub struct WideResNet50 {
-    tensors: HashMap<String, Tensor>,
+    pub(super) tensors: HashMap<String, Tensor>,
 }
 
 impl WideResNet50 {
@@ -40,7 +41,8 @@ impl WideResNet50 {
     /// Standardised image (B, 3, H, W) → the outputs of layers 1–3: (B, 256, H/4, W/4), (B, 512, H/8, W/8),
     /// (B, 1024, H/16, W/16).
     pub fn features(&self, image: &Tensor) -> [Tensor; 3] {
-        let x = image.conv2d(self.at("conv1.weight"), None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
+        let first = self.at("conv1.weight");
+        let x = image.to_kind(first.kind()).conv2d(first, None::<&Tensor>, [2, 2], [3, 3], [1, 1], 1);
         let x = self.norm("bn1", &x).relu();
         let mut x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         [1, 2, 3].map(|layer| {
@@ -50,6 +52,34 @@ impl WideResNet50 {
             }
             x.shallow_clone()
         })
+    }
+
+    /// The layers that its first stage's features are made of.
+    pub fn first_stage(&self) -> FirstStage {
+        let layer = |conv: &str, norm: &str| folded(self.at(&format!("{conv}.weight")), self.affine(norm));
+        let blocks = (0..BLOCKS[0]).map(|block| {
+            let name = format!("layer1.{block}");
+            let part = |index: usize| layer(&format!("{name}.conv{index}"), &format!("{name}.bn{index}"));
+            let last = part(3);
+            let skip = if block == 0 {
+                layer(&format!("{name}.downsample.0"), &format!("{name}.downsample.1"))
+            } else {
+                let side = last.outputs();
+                let unchanged = Tensor::eye(side, (last.weight.kind(), last.weight.device()));
+                Layer { weight: unchanged.view([side, side, 1, 1]), bias: last.bias.zeros_like() }
+            };
+            let expand = Layer { weight: Tensor::cat(&[&skip.weight, &last.weight], 1), bias: skip.bias + last.bias };
+            Bottleneck { reduce: part(1), middle: part(2), expand }
+        });
+        FirstStage { stem: layer("conv1", "bn1"), activation: None, blocks: blocks.collect() }
+    }
+
+    /// (scale, shift) of a norm.
+    fn affine(&self, name: &str) -> (Tensor, Tensor) {
+        let at = |part: &str| self.at(&format!("{name}.{part}"));
+        let scale = at("weight") / (at("running_var") + EPS).sqrt();
+        let shift = at("bias") - at("running_mean") * &scale;
+        (scale, shift)
     }
 
     /// 1×1 · 3×3 (with the stride) · 1×1, each with its norm, plus the input or its projection.
@@ -156,6 +186,16 @@ mod tests {
             close(feature.get(0).mean_dim([1i64, 2].as_slice(), false, Kind::Float), "mean");
             close(feature.get(0).narrow(0, 0, 4), "first");
         }
+    }
+
+    #[test]
+    fn the_first_stage_alone_gives_its_features() {
+        let net = WideResNet50::new(Path::new("made.pth"), weights()).unwrap();
+        let image = wave(&[1, 3, 64, 64], 0.013, 0);
+        let [expected, ..] = tch::no_grad(|| net.features(&image));
+        let got = tch::no_grad(|| net.first_stage().forward(&image));
+        let error = (got - &expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[]);
+        assert!(error < 1e-5, "{error}");
     }
 
     #[test]

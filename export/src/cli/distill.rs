@@ -7,6 +7,7 @@ use mudenet_export::backbone::{Backbone, TargetCache, TargetExtractor, TargetKin
 use mudenet_export::checkpoint::{Settings, TeacherRun};
 use mudenet_export::data::{Batch, GoodImages, Manifest, file_sha256, standardise};
 use mudenet_export::distill::{Distillation, MatchSizes};
+use mudenet_export::first_stage::{CHANNELS, thin};
 use mudenet_export::model::{Architecture, BlockOrder, Choices, DecoderEnd, Pool, ProjectionEnd, StemEnd};
 use mudenet_export::train::Resumed;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,10 @@ pub(super) struct Args {
     /// Share of images that get made-up damage, so that the teacher also learns what good parts do not show
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "resume")]
     damage: f64,
+    /// Channels of the backbone's first stage to keep for the memory; 0 keeps none, so that the memory sees with the teacher
+    ///
+    #[arg(long, value_name = "CHANNELS", default_value_t = CHANNELS, value_parser = first_stage_channels, conflicts_with = "resume")]
+    first_stage: usize,
     #[command(flatten)]
     layers: Layers,
     /// How the target, of a quarter of the image's size, meets embeddings of half of it
@@ -72,6 +77,11 @@ pub(super) struct Args {
 fn share(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     number.ok_or_else(|| format!("expected a number from 0 to 1, got {text:?}"))
+}
+
+fn first_stage_channels(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|channels| *channels <= 256);
+    number.ok_or_else(|| format!("expected a number from 0 to 256, got {text:?}"))
 }
 
 /// Channels of a named or numbered width.
@@ -132,15 +142,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         backbone_sha256: None,
         match_sizes: args.match_sizes,
         z_score: args.z_score,
+        first_stage: args.first_stage,
     };
     run.check().map_err(anyhow::Error::msg)?;
     let backbone = Backbone::load(path, device)?;
     run.backbone_sha256 = Some(file_sha256(path)?);
     let images = GoodImages::read(&args.data, settings.seed, args.size, args.running.reading())?;
     run.images = images.training.len();
-    let extractor = extractor(&run, backbone, &images, device)?;
+    let first_stage = match run.first_stage {
+        0 => None,
+        channels => Some(thin(&backbone.first_stage(), &images.training, channels, device)?.to_device(Device::Cpu)),
+    };
+    let extractor = extractor(&run, backbone.with_kind(settings.precision.training().kind), &images, device)?;
     let cache = args.cache(&run, &images);
-    let stage = Distillation::new(run, extractor, device);
+    let stage = Distillation::new(run, extractor, device).with_first_stage(first_stage);
     let mut stage = cached(stage, cache);
     finish(args, &mut stage, &images, &settings, None, out, &stop)
 }
@@ -156,7 +171,8 @@ fn resume(args: &Args, folder: &Path, device: Device, stop: &AtomicBool) -> anyh
         path.display()
     );
     let images = GoodImages::again(&Manifest::read(folder)?, run.architecture.size, args.running.reading().workers)?;
-    let extractor = extractor(&run, Backbone::load(&path, device)?, &images, device)?;
+    let backbone = Backbone::load(&path, device)?.with_kind(run.settings.precision.training().kind);
+    let extractor = extractor(&run, backbone, &images, device)?;
     let (stage, resumed) = Distillation::resume(folder, extractor, device)?;
     let mut stage = cached(stage, args.cache(&run, &images));
     finish(args, &mut stage, &images, &run.settings, Some(resumed), folder, stop)
@@ -167,8 +183,9 @@ impl Args {
     fn cache(&self, run: &TeacherRun, images: &GoodImages) -> Option<TargetCache> {
         let folder = self.cache.clone()?;
         let mut made_by = format!(
-            "1 {} {:?} {:?} {:?} {} {}",
+            "2 {} {:?} {:?} {:?} {:?} {} {}",
             run.backbone_sha256.as_deref().unwrap_or("unknown"),
+            run.settings.precision,
             run.target,
             run.z_score,
             run.channels,

@@ -93,6 +93,9 @@ pub enum DataError {
         /// Number of images.
         images: usize,
     },
+    /// A backbone's first stage cannot be fitted to the images.
+    #[error("the backbone's first stage cannot be fitted to the images: {0}")]
+    FirstStage(String),
     /// Worker threads cannot be had.
     #[error("cannot use worker threads: {0}")]
     Threads(String),

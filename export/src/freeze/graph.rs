@@ -87,6 +87,14 @@ impl GraphWriter {
         self.node(op, name, vec![x.name.clone()], attributes, [1, channels, height / 2, width / 2])
     }
 
+    /// The largest of 3×3 cells, in steps of two, nothing beyond the border.
+    pub(super) fn max_pool(&mut self, name: &str, x: &Value) -> Value {
+        let [_, channels, height, width] = x.shape;
+        let attributes = vec![ints("kernel_shape", &[3; 2]), ints("pads", &[1; 4]), ints("strides", &[2; 2])];
+        let half = |n: i64| (n - 1) / 2 + 1;
+        self.node("MaxPool", name, vec![x.name.clone()], attributes, [1, channels, half(height), half(width)])
+    }
+
     /// The mean of each square of `side` cells a side.
     pub(super) fn average(&mut self, name: &str, x: &Value, side: i64) -> Value {
         let [_, channels, height, width] = x.shape;

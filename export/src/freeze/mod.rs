@@ -10,7 +10,8 @@ mod stored;
 use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
 use crate::data::{DataError, Images};
-use crate::memory::remember;
+use crate::memory::{Distance, Remembered, Source, remember};
+use crate::model::choice_name;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
 pub(crate) use graph::value_info;
@@ -19,12 +20,13 @@ use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
 use mudenet_edge::infer::{InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
-use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
+use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, RangeStatistic, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::metric::EvaluationError;
 use mudenet_edge::preprocess::{ModelInput, Preprocess, PreprocessError};
 pub use network::to_onnx;
-pub use parity::{PARITY_LIMIT, torch_scores};
+pub use parity::{MEMORY_PARITY_LIMIT, PARITY_LIMIT, torch_scores};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 pub use stored::{CALIBRATION_IMAGES, Checks, Limits, Stored, freeze_stored};
 
@@ -41,8 +43,16 @@ pub struct FreezeOptions {
     pub threshold: Option<f32>,
     /// Embeddings of good parts to remember; 0 leaves the memory out (A-026).
     pub memory: usize,
+    /// Whose embeddings are remembered (A-029); `None`: those of the first stage where the run has one, else the teacher's.
+    pub remembered: Option<Remembered>,
+    /// How the memory's distances count (A-026).
+    pub distance: Distance,
     /// How much each branch counts (A-027).
     pub weights: Weights,
+    /// What of the held-back images' scores a range spans (A-030).
+    pub ranges: RangeStatistic,
+    /// How many of the map's largest pixels an image score is the mean of (A-031).
+    pub top: NonZeroUsize,
 }
 
 impl FreezeOptions {
@@ -53,8 +63,33 @@ impl FreezeOptions {
         clamp: false,
         threshold: None,
         memory: 0,
+        remembered: None,
+        distance: Distance::Root,
         weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
+        ranges: RangeStatistic::MinMax,
+        top: NonZeroUsize::MIN,
     };
+}
+
+impl FreezeOptions {
+    /// What was chosen of `scoring`, by assumption and named as on the command line.
+    fn assumptions(&self, scoring: &Scoring) -> impl Iterator<Item = (String, String)> {
+        let Weights { structural, logical, memory } = self.weights;
+        let ranges = match self.ranges {
+            RangeStatistic::MinMax => "min-max",
+            RangeStatistic::Quantiles => "quantiles",
+        };
+        [
+            ("A-016", format!("sigma {}", scoring.gaussian.sigma)),
+            ("A-020", format!("clamp {}", if self.clamp { "on" } else { "off" })),
+            ("A-026", format!("memory {}", self.memory)),
+            ("A-027", format!("weights {structural},{logical},{memory}")),
+            ("A-030", format!("ranges {ranges}")),
+            ("A-031", format!("top {}", self.top)),
+        ]
+        .into_iter()
+        .map(|(key, choice)| (key.to_owned(), choice))
+    }
 }
 
 /// Why no bundle was made.
@@ -72,6 +107,11 @@ pub enum FreezeError {
     /// The run has no held-back image.
     #[error("the run holds back no good image, so there is nothing to measure ranges on")]
     NoImages,
+    /// The first stage is to be remembered, and the run has none.
+    #[error(
+        "the teacher was distilled without the backbone's first stage (A-029): distil again, or give --remember teacher"
+    )]
+    NoFirstStage,
     /// libtorch failed.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -106,7 +146,7 @@ pub enum FreezeError {
     Bundle(String),
     /// The runtime's scores differ from the trainer's.
     #[error(
-        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {PARITY_LIMIT:.0e}; \
+        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {limit:.0e}; \
          nothing was written",
         image.display()
     )]
@@ -117,6 +157,8 @@ pub enum FreezeError {
         output: &'static str,
         /// Relative to the output's largest value.
         error: f32,
+        /// What is accepted.
+        limit: f32,
     },
 }
 
@@ -142,7 +184,9 @@ impl Start {
             0 => None,
             count => {
                 let images = Images::read(&run.training, run.architecture.size)?;
-                Some(remember(&networks.teacher, &images, count, run.settings.seed)?)
+                let usual = if networks.first_stage.is_some() { Remembered::FirstStage } else { Remembered::Teacher };
+                let source = Source::of(networks, options.remembered.unwrap_or(usual));
+                Some(remember(source.ok_or(FreezeError::NoFirstStage)?, &images, count, run.settings.seed)?)
             }
         };
         let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
@@ -150,6 +194,7 @@ impl Start {
         let mut meta = unranged_meta(run.architecture.size as usize);
         meta.scoring.clamp = options.clamp;
         meta.scoring.weights = options.weights;
+        meta.scoring.top = options.top;
         if memory.is_some() {
             meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
         }
@@ -160,6 +205,13 @@ impl Start {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
         meta.assumptions = assumptions(run);
+        meta.assumptions.extend(options.assumptions(&meta.scoring));
+        if let Some(border) = meta.assumptions.get_mut("A-017") {
+            *border += &format!(", margin {}", meta.scoring.margin);
+        }
+        if let Some(memory) = &memory {
+            meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
+        }
         meta.training = training(run);
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut scorer = TractScorer::new(&unscored)?;
@@ -185,11 +237,12 @@ impl Start {
         let mut meta = self.meta.clone();
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut scorer = TractScorer::new(&unscored)?;
-        let mut observer = RangeObserver::new(meta.scoring.margin);
+        let mut observer = RangeObserver::new(meta.scoring.margin, options.ranges);
         for input in self.inputs()? {
             observer.observe(&scorer.score(&input)?)?;
         }
         meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
+        meta.scoring.ranges.memory_root = options.memory > 0 && options.distance == Distance::Root;
 
         let ranged = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut inspector = Inspector::new(&ranged)?;
@@ -218,6 +271,7 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(size as f32 / 64.0),
+            top: NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(0.0),
         assumptions: BTreeMap::new(),
@@ -240,6 +294,7 @@ fn training(run: &ModelRun) -> BTreeMap<String, serde_json::Value> {
         ("teacher_images", json(&run.teacher.images)),
         ("teacher_loss", json(&run.teacher.loss)),
         ("channels", json(&run.teacher.channels)),
+        ("first_stage_channels", json(&run.teacher.first_stage)),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

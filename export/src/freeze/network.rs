@@ -2,7 +2,7 @@
 
 use super::graph::{Geometry, GraphWriter, Value, Weights};
 use super::remembered::nearest;
-use crate::memory::Memory;
+use crate::memory::{Memory, Source};
 use crate::model::{
     Architecture, Autoencoder, BatchNorm, Block, BlockOrder, Conv, ConvTranspose, DecoderEnd, Descriptor, Pool,
     ProjectionEnd, StemEnd,
@@ -36,7 +36,9 @@ pub fn to_onnx(
         graph.output_levels(output, &levels);
     }
     if let Some(memory) = memory {
-        nearest(&mut graph, (&trunk, &teacher), &networks.teacher.net, memory)?;
+        let source = Source::of(networks, memory.remembered)
+            .ok_or_else(|| TchError::Kind("the networks have no first stage".into()))?;
+        nearest(&mut graph, &image, (&trunk, &teacher), source, memory)?;
     }
     Ok(graph.finish())
 }

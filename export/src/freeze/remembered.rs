@@ -2,46 +2,122 @@
 
 use super::graph::{Geometry, GraphWriter, Value};
 use super::network::weights;
-use crate::memory::{Memory, REMEMBERED_LEVELS, STRIDE, SURROUNDINGS};
+use crate::first_stage::{FirstStage, Layer};
+use crate::memory::{FIRST_STAGE_STRIDE, Memory, REMEMBERED_LEVELS, STRIDE, SURROUNDINGS, Source};
 use crate::model::{Descriptor, ProjectionEnd};
 use mudenet_edge::bundle::MEMORY;
 use tch::{Kind, TchError, Tensor};
 
-/// The output `memory`: the squared distance to the nearest remembered embedding, min_k(|x|² − 2 x·v_k + |v_k|²), of the
-/// teacher's levels, given as the features before and after its projections.
+/// The output `memory`: the squared distance to the nearest remembered embedding, min_k(|x|² − 2 x·v_k + |v_k|²), of what
+/// `source` sees in the image; the teacher's levels are given as the features before and after its projections.
 pub(super) fn nearest(
+    graph: &mut GraphWriter,
+    image: &Value,
+    (features, embeddings): (&[Value], &[Value]),
+    source: Source,
+    memory: &Memory,
+) -> Result<(), TchError> {
+    let embedding = match source {
+        Source::Teacher(net) => levels(graph, (features, embeddings), net)?,
+        Source::FirstStage(stage) => first_stage(graph, image, stage, memory)?,
+    };
+    let vectors = &memory.vectors;
+    let energies = (vectors * vectors).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+    let products = weights(&(vectors * -2.0).unsqueeze(-1).unsqueeze(-1), &energies)?;
+    let distances = graph.conv("memory/remembered", &embedding, products, at(1, 0));
+    let smallest = graph.smallest("memory/nearest", &distances);
+    let energy = graph.energy("memory/energy", &embedding);
+    let squared = graph.add("memory/squared", &smallest, &energy);
+    graph.output_positive(MEMORY, &squared);
+    Ok(())
+}
+
+/// The teacher's levels 2 and 3, coarser and averaged.
+fn levels(
     graph: &mut GraphWriter,
     (features, embeddings): (&[Value], &[Value]),
     teacher: &Descriptor,
-    memory: &Memory,
-) -> Result<(), TchError> {
+) -> Result<Value, TchError> {
     let mut levels = Vec::new();
     for level in REMEMBERED_LEVELS {
         let name = format!("memory/level{level}");
-        let at = |maps: &[Value]| maps.get(level - 1).cloned();
-        let (Some(features), Some(embedding)) = (at(features), at(embeddings)) else { continue };
+        let of = |maps: &[Value]| maps.get(level - 1).cloned();
+        let (Some(features), Some(embedding)) = (of(features), of(embeddings)) else { continue };
         let coarse = match teacher.projections.get(level - 1) {
             // Averaging and a bare projection are linear: one convolution does both, of a fraction of the cells.
             Some(projection) if teacher.choices.projection == ProjectionEnd::Bare => {
                 let weight = (&projection.weight / (STRIDE * STRIDE) as f64).repeat([1, 1, STRIDE, STRIDE]);
                 let none = || Tensor::zeros([weight.size()[0]], (Kind::Float, weight.device()));
                 let bias = projection.bias.as_ref().map_or_else(none, Tensor::shallow_clone);
-                let geometry = Geometry { stride: STRIDE, padding: 0, output_padding: 0 };
-                graph.conv(&format!("{name}/embedding"), &features, weights(&weight, &bias)?, geometry)
+                graph.conv(&format!("{name}/embedding"), &features, weights(&weight, &bias)?, at(STRIDE, 0))
             }
             _ => graph.average(&format!("{name}/embedding"), &embedding, STRIDE),
         };
         levels.push(graph.average_around(&format!("{name}/mean"), &coarse, SURROUNDINGS));
     }
-    let embedding = graph.concatenate("memory/embedding", &levels);
-    let vectors = &memory.vectors;
-    let energies = (vectors * vectors).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-    let products = weights(&(vectors * -2.0).unsqueeze(-1).unsqueeze(-1), &energies)?;
-    let geometry = Geometry { stride: 1, padding: 0, output_padding: 0 };
-    let distances = graph.conv("memory/remembered", &embedding, products, geometry);
-    let smallest = graph.smallest("memory/nearest", &distances);
-    let energy = graph.energy("memory/energy", &embedding);
-    let squared = graph.add("memory/squared", &smallest, &energy);
-    graph.output_positive(MEMORY, &squared);
-    Ok(())
+    Ok(graph.concatenate("memory/embedding", &levels))
+}
+
+/// The components of the first stage's features, averaged. Projecting is linear, so that it can stand before the averages,
+/// which then have fewer channels.
+fn first_stage(graph: &mut GraphWriter, image: &Value, stage: &FirstStage, memory: &Memory) -> Result<Value, TchError> {
+    let x = activated(graph, "memory/stem", image, &stage.stem, at(2, 3))?;
+    let mut x = graph.max_pool("memory/stem/pool", &x);
+    if let Some(layer) = &stage.activation {
+        x = activated(graph, "memory/stem/norm", &x, layer, at(1, 0))?;
+    }
+    let mut summands = vec![x.clone()];
+    for (index, block) in (1..).zip(&stage.blocks) {
+        let name = format!("memory/block{index}");
+        let y = activated(graph, &format!("{name}/reduce"), &x, &block.reduce, at(1, 0))?;
+        let y = activated(graph, &format!("{name}/middle"), &y, &block.middle, at(1, 1))?;
+        summands.push(y);
+        x = sum(graph, &format!("{name}/expand"), &summands, &block.expand)?;
+        if stage.activation.is_none() {
+            summands = vec![x.clone()];
+        }
+    }
+    if let Some(components) = &memory.components {
+        let (weight, bias) = components.convolution();
+        x = graph.conv("memory/components", &x, weights(&weight, &bias)?, at(1, 0));
+    }
+    let around = graph.average_around("memory/mean", &x, SURROUNDINGS);
+    Ok(graph.average("memory/embedding", &around, FIRST_STAGE_STRIDE))
+}
+
+/// A 1×1 convolution of maps side by side, as a sum of one of each, and its ReLU: runtimes add to a convolution what was
+/// there before, but copy to lay maps side by side.
+fn sum(graph: &mut GraphWriter, name: &str, maps: &[Value], layer: &Layer) -> Result<Value, TchError> {
+    let mut first = 0;
+    let mut sum: Option<Value> = None;
+    for (index, map) in (1..).zip(maps) {
+        let channels = map.shape[1];
+        let weight = layer.weight.narrow(1, first, channels);
+        first += channels;
+        let name = format!("{name}{index}");
+        sum = Some(match sum {
+            None => graph.conv(&name, map, weights(&weight, &layer.bias)?, at(1, 0)),
+            Some(before) => {
+                let part = graph.conv(&name, map, weights(&weight, &layer.bias.zeros_like())?, at(1, 0));
+                graph.add(&format!("{name}/sum"), &part, &before)
+            }
+        });
+    }
+    let sum = sum.ok_or_else(|| TchError::Shape("a bottleneck without an input".into()))?;
+    Ok(graph.relu(&format!("{name}/relu"), &sum))
+}
+
+fn activated(
+    graph: &mut GraphWriter,
+    name: &str,
+    x: &Value,
+    layer: &Layer,
+    geometry: Geometry,
+) -> Result<Value, TchError> {
+    let y = graph.conv(name, x, weights(&layer.weight, &layer.bias)?, geometry);
+    Ok(graph.relu(&format!("{name}/relu"), &y))
+}
+
+fn at(stride: i64, padding: i64) -> Geometry {
+    Geometry { stride, padding, output_padding: 0 }
 }

@@ -128,7 +128,7 @@ impl Stage for Joint {
 
     fn terms(&mut self, batch: &Batch, train: bool) -> Vec<(&'static str, tch::Tensor)> {
         let mode = Mode { train, ..self.run.settings.precision.training() };
-        let Networks { teacher, structural, autoencoder, logical } = &self.networks;
+        let Networks { teacher, structural, autoencoder, logical, .. } = &self.networks;
         let image = &batch.pixels;
         let target = tch::no_grad(|| teacher.net.forward(image, Mode { train: false, ..mode }));
         let structural = structural.net.forward(image, mode);

@@ -11,6 +11,7 @@ mod snapshot;
 
 use crate::checkpoint::{CheckpointError, ModelRun, Settings};
 use crate::data::{DataError, GoodImages, Reading};
+use crate::first_stage::FirstStage;
 use crate::model::{self, Architecture, Autoencoder, DecoderEnd, Descriptor, Mode, Network};
 pub use adam::{Adam, Regularisation};
 pub use engine::{Control, Saving, Stage, run};
@@ -35,6 +36,8 @@ pub struct Networks {
     pub autoencoder: Network<Autoencoder>,
     /// S2.
     pub logical: Network<Descriptor>,
+    /// What the memory sees with; never trained.
+    pub first_stage: Option<FirstStage>,
 }
 
 /// Why training stopped before its end.
@@ -120,6 +123,7 @@ impl Networks {
             structural: model::descriptor(architecture, device),
             autoencoder: model::autoencoder(architecture, device),
             logical: model::descriptor(architecture, device),
+            first_stage: FirstStage::read(teacher, Device::Cpu)?,
         };
         crate::checkpoint::load_weights(&mut networks.teacher, &teacher.join(crate::checkpoint::TEACHER))?;
         networks.teacher.vars.freeze();

@@ -36,6 +36,7 @@ pub fn meta(size: usize) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
+            top: std::num::NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(1.0),
         assumptions: [].into(),
@@ -75,6 +76,7 @@ pub fn teacher(folder: &Path, architecture: &Architecture) -> PathBuf {
         backbone_sha256: None,
         match_sizes: MatchSizes::default(),
         z_score: ZScore::default(),
+        first_stage: 0,
         target: TargetKind::Sample,
     };
     run.write(&folder, &random::networks(architecture, 11).teacher).unwrap();

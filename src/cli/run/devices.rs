@@ -29,6 +29,7 @@ pub(in crate::cli) fn device(config: &DeviceConfig) -> anyhow::Result<Box<dyn Ca
         format,
         fps: config.fps,
         controls: config.controls.clone(),
+        most_lost: config.most_lost,
     };
     Ok(Box::new(V4l2Camera::open(&config.path, settings)?))
 }

@@ -52,6 +52,24 @@ pub(in super::super) struct Term {
     pub convolution: Convolution,
 }
 
+/// What becomes of the pixels under a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Pick {
+    Largest,
+    Mean,
+}
+
+/// A window that slides over a map; what lies beyond the border is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Pooling {
+    pub pick: Pick,
+    /// Rows and columns of the window.
+    pub window: [usize; 2],
+    pub stride: [usize; 2],
+    /// Rows above and columns left of the map that the first window covers.
+    pub pad: [usize; 2],
+}
+
 /// How a node's map comes about.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) enum Layer {
@@ -63,6 +81,8 @@ pub(in super::super) enum Layer {
     Squares { terms: Vec<Term> },
     /// The smallest over channels of the convolution: one channel.
     Smallest { term: Term },
+    /// Each channel pooled.
+    Pool { input: Id, pooling: Pooling },
 }
 
 /// A layer and the shape of its map.
@@ -88,13 +108,14 @@ impl Node {
             Layer::Convolve { term, residual, .. } => std::iter::once(term.input).chain(*residual).collect(),
             Layer::Squares { terms } => terms.iter().map(|term| term.input).collect(),
             Layer::Smallest { term } => vec![term.input],
+            Layer::Pool { input, .. } => vec![*input],
         }
     }
 
     /// The convolutions that this node is the sum of.
     pub(in super::super) fn terms(&self) -> &[Term] {
         match &self.layer {
-            Layer::Input => &[],
+            Layer::Input | Layer::Pool { .. } => &[],
             Layer::Convolve { term, .. } | Layer::Smallest { term } => std::slice::from_ref(term),
             Layer::Squares { terms } => terms,
         }

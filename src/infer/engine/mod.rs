@@ -2,6 +2,7 @@
 
 mod graph;
 mod layout;
+mod pool;
 mod rotate;
 mod step;
 mod taps;
@@ -11,7 +12,7 @@ mod timer;
 
 use super::Operator;
 use super::kernels::{Buffer, Isa};
-pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
+pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
 use rayon::prelude::*;
 use std::sync::{PoisonError, RwLock};

@@ -1,6 +1,6 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
-use super::graph::{Graph, Id, Layer, Shape, Term};
+use super::graph::{Graph, Id, Layer, Pooling, Shape, Term};
 use super::layout::{Layout, winograd};
 use super::rotate::to_lower_triangle;
 use super::taps::{axis_taps, period};
@@ -36,6 +36,7 @@ pub(super) struct Step {
 enum Work {
     Winograd { tile: Tile, weights: Buffer, pad: [usize; 2] },
     Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, reduction: Option<Reduction> },
+    Pool(Pooling),
 }
 
 /// How an output's channels become one.
@@ -87,7 +88,10 @@ impl Step {
     pub(super) fn new(isa: Isa, graph: &Graph, layouts: &[Layout], id: Id) -> Option<Self> {
         let node = &graph.nodes[id];
         let (layout, terms) = (layouts[id], node.terms());
-        let channels = padded(terms.first()?.convolution.bias.len());
+        let channels = match (&node.layer, terms) {
+            (Layer::Pool { .. }, _) => padded(node.shape.channels),
+            (_, terms) => padded(terms.first()?.convolution.bias.len()),
+        };
         let mut bias = Buffer::zeroed(channels);
         for term in terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
@@ -105,14 +109,15 @@ impl Step {
             Layer::Convolve { residual, relu, pool, grid, .. } => (residual.is_some(), *relu, *pool, *grid),
             _ => (false, false, false, None),
         };
-        let work = match winograd(graph, node) {
-            Some(tile) => {
+        let work = match (winograd(graph, node), &node.layer) {
+            (_, Layer::Pool { pooling, .. }) => Work::Pool(*pooling),
+            (Some(tile), _) => {
                 let convolution = &terms[0].convolution;
                 let inputs = graph.nodes[terms[0].input].shape.channels;
                 let weights = tile.weights(isa, &convolution.weights, convolution.bias.len(), inputs);
                 Work::Winograd { tile, weights, pad: convolution.pad }
             }
-            None => {
+            (None, _) => {
                 let period = [period(terms, 0), period(terms, 1)];
                 let [height, width] = node.convolved();
                 let phase = |index: usize| {
@@ -129,6 +134,7 @@ impl Step {
         let task_rows = match &work {
             Work::Winograd { tile, .. } => rows.next_multiple_of(tile.outputs()),
             Work::Gather { period, .. } => rows.next_multiple_of(period[0]),
+            Work::Pool(_) => rows,
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
@@ -142,6 +148,7 @@ impl Step {
     pub(super) fn operator(&self, name: &str) -> Operator {
         let Shape { channels, height, width } = self.layout.shape;
         let (method, planned) = match &self.work {
+            Work::Pool(pooling) => (pooling.method(), 0),
             Work::Winograd { tile, .. } => {
                 let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
                 let tile_size = tile.inputs() * tile.inputs();
@@ -176,6 +183,7 @@ impl Step {
     pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
         let rows = first..first + out.len() / self.layout.row();
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
+            Work::Pool(pooling) => pooling.run(inputs[0], &self.input_layouts[0], &self.layout, rows, out),
             Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
             Work::Gather { phases, period, pool: false, reduction } => {
                 for (index, phase) in phases.iter().enumerate() {

@@ -42,6 +42,7 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
                 let least = |i: usize| map[i..].iter().step_by(area).fold(f64::INFINITY, |m, v| m.min(*v));
                 (0..area).map(least).collect()
             }
+            Layer::Pool { input, pooling } => pooled(pooling, graph.nodes[*input].shape, node.shape, &maps[*input]),
         };
         assert_eq!(map.len(), node.shape.len());
         maps.push(map);
@@ -92,6 +93,30 @@ fn averaged(map: &[f64], height: usize, width: usize) -> Vec<f64> {
         }
     }
     means
+}
+
+fn pooled(pooling: &Pooling, from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
+    let mut all = Vec::new();
+    for (channel, y, x) in positions(to) {
+        let inside = |axis: usize, at: usize, size: usize| {
+            let first = (at * pooling.stride[axis]) as isize - pooling.pad[axis] as isize;
+            (first..first + pooling.window[axis] as isize).filter(move |i| (0..size as isize).contains(i))
+        };
+        let rows = inside(0, y, from.height);
+        let at = |iy: isize, ix: isize| (channel * from.height + iy as usize) * from.width + ix as usize;
+        let window: Vec<f64> = rows.flat_map(|iy| inside(1, x, from.width).map(move |ix| map[at(iy, ix)])).collect();
+        all.push(match pooling.pick {
+            Pick::Largest => window.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            Pick::Mean => window.iter().sum::<f64>() / window.len() as f64,
+        });
+    }
+    all
+}
+
+/// Every (channel, row, column) of a map, in order.
+fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
+    let Shape { channels, height, width } = shape;
+    (0..channels * height * width).map(move |i| (i / (height * width), i / width % height, i % width))
 }
 
 /// A reproducible sequence of values in −1 … 1.
@@ -240,6 +265,28 @@ fn residual_blocks_and_pooling() {
     }
 }
 
+#[test]
+fn pools_leave_out_what_is_beyond_the_border() {
+    for pick in [Pick::Largest, Pick::Mean] {
+        for (window, stride, pad, from, to) in [
+            ([3, 3], [2, 2], [1, 1], shape(64, 16, 20), shape(64, 8, 10)),
+            ([3, 3], [2, 2], [1, 1], shape(19, 9, 7), shape(19, 5, 4)),
+            ([3, 3], [1, 1], [1, 1], shape(40, 11, 6), shape(40, 11, 6)),
+            ([2, 2], [2, 2], [0, 0], shape(48, 8, 8), shape(48, 4, 4)),
+            ([2, 4], [1, 3], [0, 2], shape(5, 6, 10), shape(5, 5, 4)),
+        ] {
+            let pooling = Pooling { pick, window, stride, pad };
+            let nodes = vec![
+                input(from),
+                convolve(0, convolution(from.channels, from.channels, 1, 1, 0, 3), from),
+                Node { layer: Layer::Pool { input: 1, pooling }, shape: to },
+                convolve(2, convolution(24, to.channels, 3, 1, 1, 4), shape(24, to.height, to.width)),
+            ];
+            check(&format!("{pooling:?} of {from:?}"), &Graph { nodes, outputs: vec![2, 3] });
+        }
+    }
+}
+
 /// Every value is a multiple of the step, and none nearer to the exact value.
 #[test]
 fn maps_are_rounded_to_eight_bits() {
@@ -308,3 +355,5 @@ fn smallest_of_many_channels() {
         }
     }
 }
+
+mod random;

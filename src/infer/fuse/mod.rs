@@ -92,6 +92,7 @@ impl Region {
             let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
             let layer = match pattern.kind {
                 Kind::Squares => Layer::Squares { terms },
+                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, pooling },
                 Kind::Smallest => Layer::Smallest { term: terms.pop().context("a convolution")? },
                 Kind::Convolve { residual, relu, pool, grid } => Layer::Convolve {
                     term: terms.pop().context("a convolution")?,

@@ -1,10 +1,10 @@
 //! Nodes of a decluttered tract model → layers of the engine's graph.
 
-use crate::infer::engine::{Convolution, Shape};
+use crate::infer::engine::{Convolution, Pick, Pooling, Shape};
 use crate::infer::kernels::Grid;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::{Add, Max, Mul, Square, Sub};
@@ -24,12 +24,17 @@ pub(super) enum Kind {
     Convolve { residual: Option<OutletId>, relu: bool, pool: bool, grid: Option<Grid> },
     Squares,
     Smallest,
+    Pool { input: OutletId, pooling: Pooling },
 }
 
 impl Pattern {
     /// Every map that the layer reads.
     pub(super) fn inputs(&self) -> impl Iterator<Item = OutletId> {
-        let residual = if let Kind::Convolve { residual, .. } = self.kind { residual } else { None };
+        let residual = match self.kind {
+            Kind::Convolve { residual, .. } => residual,
+            Kind::Pool { input, .. } => Some(input),
+            Kind::Squares | Kind::Smallest => None,
+        };
         self.terms.iter().map(|(input, _)| *input).chain(residual).collect::<Vec<_>>().into_iter()
     }
 }
@@ -42,7 +47,10 @@ pub(super) fn layer(model: &TypedModel, outlet: OutletId) -> Result<Pattern, Str
     } else if let Some(all) = reduced(model, outlet, Reducer::Min) {
         pattern(Kind::Smallest, vec![linear(model, all)?])
     } else {
-        convolve(model, outlet)
+        convolve(model, outlet).or_else(|reason| {
+            let (input, pooling) = pool(model, outlet).ok_or(reason)?;
+            pattern(Kind::Pool { input, pooling }, vec![])
+        })
     }
 }
 
@@ -130,6 +138,33 @@ fn pool_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
     (fits && halves && pads(spec, from) == [0, 0]).then_some(input)
 }
 
+/// A window over each channel whose padding counts for nothing.
+fn pool(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Pooling)> {
+    let node = model.node(outlet.node);
+    let input = *node.inputs.first()?;
+    let from = map_shape(model, input).ok()?;
+    let (spec, pick) = match (node.op_as::<MaxPool>(), node.op_as::<SumPool>()) {
+        (Some(op), _) if outlet.slot == 0 && op.with_index_outputs.is_none() => (&op.pool_spec, Pick::Largest),
+        (_, Some(op)) if op.normalize => {
+            let beyond = op.pool_spec.computed_padding(&[from.height, from.width]);
+            let padded = beyond.iter().any(|axis| axis.pad_before > 0 || axis.pad_after > 0);
+            (!(op.count_include_pad && padded)).then_some((&op.pool_spec, Pick::Mean))?
+        }
+        _ => return None,
+    };
+    let (window, strides) = (&spec.kernel_shape, spec.strides());
+    let ([rows, columns], [down, across]) = (&window[..], &strides[..]) else { return None };
+    let pad = pads(spec, from);
+    let pooling = Pooling { pick, window: [*rows, *columns], stride: [*down, *across], pad };
+    // A window beyond the border alone would have nothing to pick from.
+    let to = map_shape(model, outlet).ok()?;
+    let last = |outputs: usize, axis: usize| {
+        (outputs.max(1) - 1) * pooling.stride[axis] < pad[axis] + [from.height, from.width][axis]
+    };
+    let inside = pad[0] < *rows && pad[1] < *columns && last(to.height, 0) && last(to.width, 1);
+    (plain(spec) && inside && to.channels == from.channels).then_some((input, pooling))
+}
+
 fn relu_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
     let [a, b] = binary::<Max>(model.node(outlet.node))?;
     let is_zero = |outlet| constant(model, outlet).is_some_and(|values| values == [0.0]);
@@ -168,7 +203,8 @@ fn linear(model: &TypedModel, outlet: OutletId) -> Result<(OutletId, Convolution
             let (input, mut convolution) = projection(model, model.node(sum.node))?;
             let channels = convolution.bias.len();
             let shape = model.outlet_fact(bias).map_err(|e| e.to_string())?.shape.as_concrete().unwrap_or_default();
-            if values.len() != 1 && (shape != [1, channels, 1, 1] || values.len() != channels) {
+            let a_channel = shape == [1, channels, 1, 1] || shape == [channels, 1, 1];
+            if values.len() != 1 && (!a_channel || values.len() != channels) {
                 return Err("a constant that is not one value a channel is added".into());
             }
             let values = values.iter().cycle();
@@ -239,15 +275,21 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
     let swapped = constant(model, *a).is_some();
     let (input, weights, map, matrix) = if swapped { (*b, *a, second, first) } else { (*a, *b, first, second) };
     let weights = constant(model, weights).ok_or("weights that are not constant")?;
-    let ([n, i, h, w], [n_out, o, h_out, w_out]) = (&map[..], &output[..]) else { return Err(other()) };
-    if (n, h, w) != (n_out, h_out, w_out) {
+    // Where there is one image only, tract may drop the axis of images.
+    let split = |axes: &[char]| match *axes {
+        [n, c, h, w] => Some((Some(n), c, [h, w])),
+        [c, h, w] => Some((None, c, [h, w])),
+        _ => None,
+    };
+    let (Some((n, i, from)), Some((n_out, o, to))) = (split(map), split(output)) else { return Err(other()) };
+    if from != to || (n != n_out && n.is_some() && n_out.is_some()) {
         return Err(other());
     }
     let channels = map_shape(model, input)?.channels;
     let outputs = weights.len() / channels.max(1);
     let weights = match matrix[..] {
-        [first, second] if (first, second) == (*o, *i) => weights.to_vec(),
-        [first, second] if (first, second) == (*i, *o) => {
+        [first, second] if (first, second) == (o, i) => weights.to_vec(),
+        [first, second] if (first, second) == (i, o) => {
             (0..outputs * channels).map(|index| weights[index % channels * outputs + index / channels]).collect()
         }
         _ => return Err(other()),
@@ -257,11 +299,11 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
     Ok((input, Convolution { weights, bias, kernel: one, stride: one, pad: [0, 0], transposed: false }))
 }
 
-/// (channels, rows, columns) of a single map of f32.
+/// (channels, rows, columns) of a single map of f32, with or without an axis of images.
 pub(super) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, String> {
     let fact = model.outlet_fact(outlet).map_err(|e| e.to_string())?;
     match fact.shape.as_concrete() {
-        Some(&[1, channels, height, width])
+        Some(&[1, channels, height, width] | &[channels, height, width])
             if fact.datum_type == f32::datum_type() && fact.is_plain() && channels * height * width > 0 =>
         {
             Ok(Shape { channels, height, width })
@@ -276,7 +318,9 @@ fn constant(model: &TypedModel, outlet: OutletId) -> Option<&[f32]> {
 }
 
 fn plain(spec: &PoolSpec) -> bool {
-    spec.data_format == DataFormat::NCHW && spec.rank() == 2 && spec.dilations().iter().all(|d| *d == 1)
+    matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
+        && spec.rank() == 2
+        && spec.dilations().iter().all(|d| *d == 1)
 }
 
 fn pads(spec: &PoolSpec, from: Shape) -> [usize; 2] {
