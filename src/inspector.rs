@@ -3,9 +3,9 @@
 use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, Region};
 use crate::decide::{Verdict, decide};
-use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
-use crate::map::{AnomalyMap, ImageScore, Judged, MapError, Mask, Scoring, Zones};
-use crate::preprocess::{Preprocess, PreprocessError};
+use crate::infer::{Engine, InferError, LevelScores, Scorer, TractScorer};
+use crate::map::{AnomalyMap, Bounds, ImageScore, Judged, MapError, Mask, Scoring, Zones};
+use crate::preprocess::{ModelInput, Preprocess, PreprocessError};
 use std::sync::Arc;
 
 /// A bundle made ready: preprocess → infer → map → decide.
@@ -17,6 +17,7 @@ pub struct Inspector {
     region: Option<Region>,
     mask: Option<Mask>,
     zones: Option<Zones>,
+    cascade: bool,
 }
 
 /// What one frame showed.
@@ -62,9 +63,21 @@ impl Inspector {
         Ok(Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value))
     }
 
+    /// Like [`Inspector::new`], but leaves out the logical branch wherever the other branches settle the verdict: that is the
+    /// same, while map and score of such a part are a bound of those of all branches, on the same side of the threshold.
+    ///
+    /// # Errors
+    /// [`InspectError::Infer`] where the graph cannot be prepared.
+    pub fn cascaded(bundle: &Bundle) -> Result<Self, InspectError> {
+        let scorer = Box::new(TractScorer::cascaded(bundle, Engine::from_environment()?)?);
+        let meta = bundle.meta();
+        let whole = Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value);
+        Ok(Self { cascade: true, ..whole })
+    }
+
     /// An inspector over any [`Scorer`].
     pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
-        Self { preprocess, scoring, scorer, threshold, region: None, mask: None, zones: None }
+        Self { preprocess, scoring, scorer, threshold, region: None, mask: None, zones: None, cascade: false }
     }
 
     /// Replaces the threshold, on the scale of [`ImageScore`].
@@ -123,19 +136,34 @@ impl Inspector {
     /// # Errors
     /// [`InspectError`]; the caller must treat the part as rejected.
     pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
-        let scores = self.level_scores(frame)?;
+        let input = self.input(frame)?;
         let (height, width) = (self.preprocess.height, self.preprocess.width);
         let view = match self.region {
             Some(region) => region,
             None => Region::new(0, 0, frame.width(), frame.height())?,
         };
-        let (mask, zones, threshold) = (self.mask.as_ref(), self.zones.as_ref(), self.threshold);
-        let judged = Judged { mask, zones, view, threshold };
-        let (map, score, areas) = self.scoring.apply_judged(&scores, height, width, Some(&judged))?;
-        let at = (score.row, score.column);
-        let zone = zones.and_then(|zones| zones.at((height, width), view, at)).map(|zone| Arc::clone(&zone.name));
-        let verdict = decide(&score, threshold);
-        Ok(Inspection { map, score, verdict, areas, zone })
+        let (scoring, zones, threshold) = (&self.scoring, self.zones.as_ref(), self.threshold);
+        let judged = Judged { mask: self.mask.as_ref(), zones, view, threshold };
+        let inspection = |(map, score, areas): (AnomalyMap, ImageScore, Vec<f32>)| {
+            let at = (score.row, score.column);
+            let zone = zones.and_then(|zones| zones.at((height, width), view, at)).map(|zone| Arc::clone(&zone.name));
+            Inspection { map, score, verdict: decide(&score, threshold), areas, zone }
+        };
+        let mut settled = None;
+        let scores = if self.cascade {
+            self.scorer.score_until(&input, &mut |scores| {
+                // Scores that do not fit the scoring settle nothing; the whole run then says what is wrong with them.
+                let bounds = scoring.bounds(scores, height, width, Some(&judged));
+                settled = bounds.ok().and_then(|bounds| settled_by(bounds, threshold));
+                settled.is_some()
+            })?
+        } else {
+            self.scorer.score(&input)?
+        };
+        Ok(inspection(match settled {
+            Some(bound) => bound,
+            None => scoring.apply_judged(&scores, height, width, Some(&judged))?,
+        }))
     }
 
     /// The networks' scores for one frame, before the map.
@@ -143,8 +171,22 @@ impl Inspector {
     /// # Errors
     /// [`InspectError::Preprocess`] or [`InspectError::Infer`].
     pub fn level_scores(&mut self, frame: &Frame) -> Result<LevelScores, InspectError> {
-        let view = self.view(frame)?;
-        let input = self.preprocess.apply(view.as_ref().unwrap_or(frame))?;
+        let input = self.input(frame)?;
         Ok(self.scorer.score(&input)?)
     }
+
+    fn input(&self, frame: &Frame) -> Result<ModelInput, InspectError> {
+        let view = self.view(frame)?;
+        Ok(self.preprocess.apply(view.as_ref().unwrap_or(frame))?)
+    }
+}
+
+/// The bound that lies on one side of the threshold with everything that it bounds.
+fn settled_by(Bounds { lower, upper }: Bounds, threshold: f32) -> Option<(AnomalyMap, ImageScore, Vec<f32>)> {
+    // A mean of pixels may round either way. A bound that is not a finite number is a fault, and settles nothing.
+    let rounding = 1e-5 * threshold.abs();
+    if decide(&lower.1, threshold + rounding) == Verdict::Reject {
+        return Some(lower);
+    }
+    upper.filter(|upper| decide(&upper.1, threshold - rounding) == Verdict::Accept)
 }

@@ -37,6 +37,9 @@ struct Raw {
     threshold: Option<f32>,
     /// Folder with pictures of known parts in `good` and `bad`, which must be judged right before the recipe is used.
     golden: Option<PathBuf>,
+    /// Leave out the logical branch where the others settle the verdict.
+    #[serde(default)]
+    cascade: bool,
     /// Parts of the picture with a threshold of their own.
     #[serde(default)]
     zone: Vec<RecipeZone>,
@@ -86,6 +89,8 @@ pub struct Recipe {
     pub calibration: Option<Calibrated>,
     /// Folder of golden samples, which must be judged right before the recipe is used.
     pub golden: Option<PathBuf>,
+    /// Leave out the logical branch where the others settle the verdict; see [`Inspector::cascaded`].
+    pub cascade: bool,
 }
 
 /// A recipe that cannot be used.
@@ -167,6 +172,7 @@ impl Recipe {
             ignore: raw.ignore.map(|file| folder.join(file)),
             threshold: raw.threshold,
             golden: raw.golden.map(|samples| folder.join(samples)),
+            cascade: raw.cascade,
             calibration: raw.calibration.filter(|of| raw.threshold == Some(of.threshold)).map(|of| of.below(folder)),
             zones: raw.zone,
         })
@@ -241,7 +247,8 @@ impl Recipe {
             return Err(rule("sha256", format!("{} is {got}, expected {expected}", self.model.display())));
         }
         let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
-        let mut inspector = Inspector::new(&bundle).map_err(|source| {
+        let inspector = if self.cascade { Inspector::cascaded(&bundle) } else { Inspector::new(&bundle) };
+        let mut inspector = inspector.map_err(|source| {
             RecipeError::Model(crate::run::LoadError::Prepare { path: self.model.clone(), source })
         })?;
         if let Some(threshold) = self.threshold {

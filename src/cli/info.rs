@@ -3,7 +3,9 @@
 use anyhow::Result;
 use mudenet_edge::bundle::{Bundle, Meta, RuntimeParity};
 use mudenet_edge::decide::{Threshold, ThresholdMethod};
+use mudenet_edge::infer::TractScorer;
 use mudenet_edge::map::{Branch, Range, Scoring};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,15 +14,22 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
     let bundle = Bundle::load(model)?;
     let bytes = std::fs::metadata(model)?.len();
     let meta = bundle.meta();
+    let scorer = TractScorer::new(&bundle)?;
     let text = if json {
+        let operators = scorer.operators();
+        let operators: Vec<_> = operators
+            .iter()
+            .map(|operator| serde_json::json!({"name": operator.name, "method": operator.method, "shape": operator.shape}))
+            .collect();
         let object = serde_json::json!({
             "model": model, "sha256": bundle.sha256(), "bytes": bytes,
             "preprocess": meta.preprocess, "scoring": meta.scoring, "threshold": meta.threshold,
             "assumptions": meta.assumptions, "training": meta.training, "parity": meta.parity,
+            "engine": scorer.engine().to_string(), "operators": operators, "not_accelerated": scorer.not_accelerated(),
         });
         format!("{object}\n")
     } else {
-        readable(model, bundle.sha256(), bytes, meta)
+        readable(model, bundle.sha256(), bytes, meta) + &plan(&scorer)
     };
     Ok(write!(std::io::stdout(), "{text}")?)
 }
@@ -67,6 +76,19 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
         None => text += "stored as  f32\n",
     }
     text
+}
+
+/// How this machine computes the networks; `bench --plan` lists each operator.
+fn plan(scorer: &TractScorer) -> String {
+    let mut methods: BTreeMap<String, usize> = BTreeMap::new();
+    for operator in scorer.operators() {
+        *methods.entry(operator.method).or_default() += 1;
+    }
+    let counted: Vec<String> =
+        methods.iter().map(|(method, count)| format!("           {count} × {method}\n")).collect();
+    let left = scorer.not_accelerated();
+    let left = left.iter().map(|reason| format!("           not accelerated: {reason}\n"));
+    format!("computed   {}\n{}{}", scorer.engine(), counted.concat(), left.collect::<String>())
 }
 
 fn threshold(threshold: &Threshold) -> String {

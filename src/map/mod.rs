@@ -138,6 +138,15 @@ impl Branch {
     }
 }
 
+/// See [`Scoring::bounds`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// No pixel of the whole map is less, and neither is its score.
+    pub lower: (AnomalyMap, ImageScore, Vec<f32>),
+    /// No pixel of the whole map is more.
+    pub upper: Option<(AnomalyMap, ImageScore, Vec<f32>)>,
+}
+
 /// Level scores that do not fit the scoring.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
@@ -207,11 +216,49 @@ impl Scoring {
         width: usize,
         judged: Option<&Judged<'_>>,
     ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
+        self.apply_filled(scores, height, width, judged, None)
+    }
+
+    /// What [`Scoring::apply_judged`] gives lies between these, from scores of which the logical branch is missing: its
+    /// scores are at least 0, and with [`Scoring::clamp`] at most 1 once normalised. Without, there is no upper one.
+    ///
+    /// Every step from scores to map adds and multiplies with weights ≥ 0, so that it keeps an order also where it rounds.
+    ///
+    /// # Errors
+    /// [`MapError`] where `scores` does not fit this scoring, or a zone the view.
+    pub fn bounds(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        judged: Option<&Judged<'_>>,
+    ) -> Result<Bounds, MapError> {
+        let ranges = self.ranges.of(Branch::Logical);
+        let factor = self.weights.of(Branch::Logical) / ranges.len().max(1) as f32;
+        let of = |level: &dyn Fn(&Range) -> f32| factor * ranges.iter().map(level).sum::<f32>();
+        let bound = |value| self.apply_filled(scores, height, width, judged, Some(value));
+        let lower = bound(of(&|range| self.normalise(Branch::Logical, *range, 0.0)))?;
+        let upper = if self.clamp { Some(bound(of(&|_| 1.0))?) } else { None };
+        Ok(Bounds { lower, upper })
+    }
+
+    /// The map and its score; `logical` takes the place of a logical branch that is missing.
+    fn apply_filled(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        judged: Option<&Judged<'_>>,
+        logical: Option<f32>,
+    ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
         let cells = scores.height() * scores.width();
         let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
         let mut parts = Vec::with_capacity(Branch::ALL.len());
         for branch in Branch::ALL {
-            let part = self.branch(scores, branch)?;
+            let part = match logical.filter(|_| branch == Branch::Logical && scores.levels(branch) == 0) {
+                Some(value) => Grid { values: vec![value; cells], ..fused },
+                None => self.branch(scores, branch)?,
+            };
             for (sum, value) in fused.values.iter_mut().zip(&part.values) {
                 *sum += value;
             }
