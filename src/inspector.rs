@@ -3,9 +3,10 @@
 use crate::bundle::Bundle;
 use crate::capture::{CaptureError, Frame, Region};
 use crate::decide::{Verdict, decide};
-use crate::infer::{InferError, LevelScores, Scorer, TractScorer};
-use crate::map::{AnomalyMap, ImageScore, MapError, Mask, Scoring};
-use crate::preprocess::{Preprocess, PreprocessError};
+use crate::infer::{Engine, InferError, LevelScores, Scorer, TractScorer};
+use crate::map::{AnomalyMap, Bounds, ImageScore, Judged, MapError, Mask, Scoring, Zones};
+use crate::preprocess::{ModelInput, Preprocess, PreprocessError};
+use std::sync::Arc;
 
 /// A bundle made ready: preprocess → infer → map → decide.
 pub struct Inspector {
@@ -15,17 +16,23 @@ pub struct Inspector {
     threshold: f32,
     region: Option<Region>,
     mask: Option<Mask>,
+    zones: Option<Zones>,
+    cascade: bool,
 }
 
 /// What one frame showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
-    /// Smoothed anomaly map of [`Inspector::view`] at the size of the network's input.
+    /// Smoothed anomaly map of [`Inspector::view`] at the size of the network's input, zones moved as in [`Zones`].
     pub map: AnomalyMap,
     /// Its maximum.
     pub score: ImageScore,
     /// Score against threshold; a score that is not a finite number is a fault.
     pub verdict: Verdict,
+    /// With zones, the largest score of what is in none of them and of each zone, on the map's own scale; else none.
+    pub areas: Vec<f32>,
+    /// The zone that the maximum lies in.
+    pub zone: Option<Arc<str>>,
 }
 
 /// A frame that could not be inspected; the part is to be rejected.
@@ -56,9 +63,21 @@ impl Inspector {
         Ok(Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value))
     }
 
+    /// Like [`Inspector::new`], but leaves out the logical branch wherever the other branches settle the verdict: that is the
+    /// same, while map and score of such a part are a bound of those of all branches, on the same side of the threshold.
+    ///
+    /// # Errors
+    /// [`InspectError::Infer`] where the graph cannot be prepared.
+    pub fn cascaded(bundle: &Bundle) -> Result<Self, InspectError> {
+        let scorer = Box::new(TractScorer::cascaded(bundle, Engine::from_environment()?)?);
+        let meta = bundle.meta();
+        let whole = Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value);
+        Ok(Self { cascade: true, ..whole })
+    }
+
     /// An inspector over any [`Scorer`].
     pub fn from_parts(preprocess: Preprocess, scoring: Scoring, scorer: Box<dyn Scorer>, threshold: f32) -> Self {
-        Self { preprocess, scoring, scorer, threshold, region: None, mask: None }
+        Self { preprocess, scoring, scorer, threshold, region: None, mask: None, zones: None, cascade: false }
     }
 
     /// Replaces the threshold, on the scale of [`ImageScore`].
@@ -80,6 +99,18 @@ impl Inspector {
     pub fn with_mask(mut self, mask: Mask) -> Self {
         self.mask = Some(mask);
         self
+    }
+
+    /// Holds these parts of the picture against thresholds of their own.
+    #[must_use]
+    pub fn with_zones(mut self, zones: Zones) -> Self {
+        self.zones = Some(zones);
+        self
+    }
+
+    /// The parts of the picture with thresholds of their own.
+    pub fn zones(&self) -> Option<&Zones> {
+        self.zones.as_ref()
     }
 
     /// The part of `frame` that is inspected; `None` where that is all of it.
@@ -105,11 +136,34 @@ impl Inspector {
     /// # Errors
     /// [`InspectError`]; the caller must treat the part as rejected.
     pub fn inspect(&mut self, frame: &Frame) -> Result<Inspection, InspectError> {
-        let scores = self.level_scores(frame)?;
+        let input = self.input(frame)?;
         let (height, width) = (self.preprocess.height, self.preprocess.width);
-        let (map, score) = self.scoring.apply_masked(&scores, height, width, self.mask.as_ref())?;
-        let verdict = decide(&score, self.threshold);
-        Ok(Inspection { map, score, verdict })
+        let view = match self.region {
+            Some(region) => region,
+            None => Region::new(0, 0, frame.width(), frame.height())?,
+        };
+        let (scoring, zones, threshold) = (&self.scoring, self.zones.as_ref(), self.threshold);
+        let judged = Judged { mask: self.mask.as_ref(), zones, view, threshold };
+        let inspection = |(map, score, areas): (AnomalyMap, ImageScore, Vec<f32>)| {
+            let at = (score.row, score.column);
+            let zone = zones.and_then(|zones| zones.at((height, width), view, at)).map(|zone| Arc::clone(&zone.name));
+            Inspection { map, score, verdict: decide(&score, threshold), areas, zone }
+        };
+        let mut settled = None;
+        let scores = if self.cascade {
+            self.scorer.score_until(&input, &mut |scores| {
+                // Scores that do not fit the scoring settle nothing; the whole run then says what is wrong with them.
+                let bounds = scoring.bounds(scores, height, width, Some(&judged));
+                settled = bounds.ok().and_then(|bounds| settled_by(bounds, threshold));
+                settled.is_some()
+            })?
+        } else {
+            self.scorer.score(&input)?
+        };
+        Ok(inspection(match settled {
+            Some(bound) => bound,
+            None => scoring.apply_judged(&scores, height, width, Some(&judged))?,
+        }))
     }
 
     /// The networks' scores for one frame, before the map.
@@ -117,8 +171,22 @@ impl Inspector {
     /// # Errors
     /// [`InspectError::Preprocess`] or [`InspectError::Infer`].
     pub fn level_scores(&mut self, frame: &Frame) -> Result<LevelScores, InspectError> {
-        let view = self.view(frame)?;
-        let input = self.preprocess.apply(view.as_ref().unwrap_or(frame))?;
+        let input = self.input(frame)?;
         Ok(self.scorer.score(&input)?)
     }
+
+    fn input(&self, frame: &Frame) -> Result<ModelInput, InspectError> {
+        let view = self.view(frame)?;
+        Ok(self.preprocess.apply(view.as_ref().unwrap_or(frame))?)
+    }
+}
+
+/// The bound that lies on one side of the threshold with everything that it bounds.
+fn settled_by(Bounds { lower, upper }: Bounds, threshold: f32) -> Option<(AnomalyMap, ImageScore, Vec<f32>)> {
+    // A mean of pixels may round either way. A bound that is not a finite number is a fault, and settles nothing.
+    let rounding = 1e-5 * threshold.abs();
+    if decide(&lower.1, threshold + rounding) == Verdict::Reject {
+        return Some(lower);
+    }
+    upper.filter(|upper| decide(&upper.1, threshold - rounding) == Verdict::Accept)
 }

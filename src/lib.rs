@@ -11,7 +11,9 @@
 //! | [`record`] | [`inspector::Inspection`] → files |
 //!
 //! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
-//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line.
+//! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line. `page` and `plant`, behind
+//! cargo features, show the running line to people and to the plant's network.
+//! [`limits`] says how much memory an input may take.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -27,12 +29,17 @@ pub mod golden;
 pub mod guard;
 pub mod infer;
 pub mod inspector;
+pub mod limits;
 pub mod map;
 pub mod metric;
 #[cfg(feature = "page")]
 pub mod page;
+#[cfg(any(feature = "metrics", feature = "modbus", feature = "mqtt", feature = "webhook"))]
+pub mod plant;
 pub mod preprocess;
 pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;
+#[cfg(feature = "update")]
+pub mod update;

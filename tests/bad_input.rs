@@ -154,6 +154,12 @@ fn models_that_cannot_be_used_are_refused() {
         })
     };
     assert_model_refused("nan.onnx", &weights(vec![0.0, f32::NAN]), "weight logical.bias holds NaN");
+    let elsewhere = changed(|model| {
+        let weight = &mut model.graph.as_mut().unwrap().initializer[0];
+        weight.external_data = vec![pb::StringStringEntryProto { key: "location".into(), value: "/etc/passwd".into() }];
+        weight.data_location = Some(1);
+    });
+    assert_model_refused("elsewhere.onnx", &elsewhere, "is in another file: a bundle is one file");
     assert_model_refused("short.onnx", &weights(vec![0.0]), "short.onnx");
     let folder = station();
     run(folder.path(), &["inspect", "--model", "gone.onnx", "good.png"])

@@ -7,6 +7,7 @@ use common::{GREY, THRESHOLD, bundle, run, spotted};
 use image::{Rgb, RgbImage};
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::decide::ThresholdMethod;
+use mudenet_edge::recipe::Recipe;
 use std::fs;
 use tempfile::TempDir;
 
@@ -88,4 +89,93 @@ fn a_copy_that_cannot_be_written_leaves_nothing() {
     let arguments = [&ARGUMENTS[..], &["--false-reject", "5%", "-o", "m.onnx/new.onnx"]].concat();
     run(folder.path(), &arguments).assert_error(&["m.onnx/new.onnx", "cannot be written"]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+/// A recipe of the left half of a picture of 128 × 64 with a zone around a square that is bluer in one part than in another;
+/// outside they are redder.
+fn zoned(count: u32) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: String| folder.path().join(name);
+    bundle().save(&at("m.onnx".into())).unwrap();
+    let recipe = "# the bottle of line 3\nname = \"bottle\"\nmodel = \"m.onnx\"\nregion = [0, 0, 64, 64]\n\n\
+                  [[zone]]\nname = \"thread\"\narea = [36, 20, 24, 24]\n";
+    fs::write(at("bottle.toml".into()), recipe).unwrap();
+    fs::create_dir(at("good".into())).unwrap();
+    for i in 0..count {
+        let (red, blue) = ((i * 7 % 23) as u8, (i * 5 % 17) as u8);
+        let part = RgbImage::from_fn(128, 64, |x, y| match (x, y) {
+            (64.., _) => Rgb([255; 3]),
+            (40..56, 24..40) => Rgb([GREY, GREY, GREY + 40 + blue]),
+            _ => Rgb([GREY + red, GREY, GREY]),
+        });
+        part.save(at(format!("good/{i:03}.png"))).unwrap();
+    }
+    folder
+}
+
+const OF_RECIPE: [&str; 7] = ["calibrate", "--recipe", "bottle.toml", "--good", "good", "--false-reject", "10%"];
+
+#[test]
+fn a_recipe_gets_a_threshold_for_each_zone() {
+    // Two areas: 5 % at 97.5 % each, for which ln 0.025 / ln 0.95 = 71.9 parts are needed.
+    run(zoned(71).path(), &OF_RECIPE).assert_error(&["71 good parts are too few", "5 % with 97.5 %", "72 in all"]);
+    let folder = zoned(72);
+    let written = run(folder.path(), &[&OF_RECIPE[..], &["--json", "-o", "bottle.toml"]].concat());
+    assert_eq!(written.code, 0, "{written:?}");
+    let report: serde_json::Value = serde_json::from_str(&written.stdout).unwrap();
+
+    // The largest of 72 in each area: level 1 scores (v / 255)², level 2 a quarter of it, their mean over the range.
+    let score = |above: f64| (above / 255.0).powi(2) * (1.0 + 0.25) / 2.0 / f64::from(common::RANGE);
+    let recipe = Recipe::load(&folder.path().join("bottle.toml")).unwrap();
+    let (rest, zone) = (f64::from(recipe.threshold.unwrap()), f64::from(recipe.zones[0].threshold.unwrap()));
+    assert!((rest / score(22.0) - 1.0).abs() < 1e-3 && (zone / score(56.0) - 1.0).abs() < 1e-3, "{rest} {zone}");
+    assert!((report["zones"][0]["threshold"]["value"].as_f64().unwrap() - zone).abs() < 1e-6);
+    let calibration = recipe.calibration.as_ref().unwrap();
+    assert_eq!((calibration.method, calibration.good_parts), (ThresholdMethod::Tolerance, 72));
+    assert_eq!((calibration.false_reject, calibration.confidence), (0.1, 0.95));
+    assert!(fs::read_to_string(&recipe.path).unwrap().starts_with("# the bottle of line 3\n"));
+    let baseline = recipe.baseline(&bundle()).unwrap().unwrap();
+    assert_eq!((baseline.score.len(), baseline.sharpness.len()), (72, 72));
+    assert!(baseline.brightness.iter().all(|b| (0.5..0.6).contains(b)), "of the region, without the white half");
+
+    // A part is held against the threshold of where it is bad.
+    let part = |name: &str, red: u8, blue: u8| {
+        let picture = RgbImage::from_fn(128, 64, |x, y| match (x, y) {
+            (40..56, 24..40) => Rgb([GREY, GREY, GREY + blue]),
+            _ => Rgb([GREY + red, GREY, GREY]),
+        });
+        picture.save(folder.path().join(name)).unwrap();
+        let run = run(folder.path(), &["inspect", "--recipe", "bottle.toml", "--json", "--out", "out", name]);
+        (run.code, run.lines().remove(0))
+    };
+    let good = part("a.png", 20, 50);
+    assert_eq!((good.0, &good.1["verdict"]), (0, &"accept".into()), "{good:?}");
+    let outside = part("b.png", 24, 50);
+    assert_eq!((outside.0, &outside.1["zone"]), (1, &serde_json::Value::Null), "{outside:?}");
+    let inside = part("c.png", 20, 58);
+    assert_eq!((inside.0, &inside.1["zone"], &inside.1["branch"]), (1, &"thread".into(), &"logical".into()));
+    assert_eq!(inside.1["threshold"], good.1["threshold"]);
+
+    // Another threshold by hand: what the calibration said is no longer about it.
+    let text = fs::read_to_string(&recipe.path).unwrap().replacen("threshold = ", "threshold = 1", 1);
+    assert_eq!(Recipe::parse(&text, &recipe.path).unwrap().calibration, None);
+}
+
+#[test]
+fn recipes_that_cannot_be_calibrated_are_one_sentence() {
+    let folder = zoned(3);
+    let recipe = folder.path().join("bottle.toml");
+    let text = fs::read_to_string(&recipe).unwrap();
+    let refused = |from: &str, to: &str, reason: &str| {
+        fs::write(&recipe, text.replace(from, to)).unwrap();
+        run(folder.path(), &OF_RECIPE).assert_error(&["bottle.toml", reason]);
+    };
+    refused("[36, 20, 24, 24]", "[40, 24, 0, 16]", "zone: thread: the area must be");
+    refused("[36, 20, 24, 24]", "[56, 24, 16, 16]", "zone thread: is not wholly inside");
+    refused("area", "place", "unknown field `place`");
+    refused("[[zone]]", "[[zone]]\nname = \"a\"\narea = [41, 20, 9, 9]\n[[zone]]", "zone: a and thread overlap");
+    fs::write(&recipe, &text).unwrap();
+    let records = ["calibrate", "--recipe", "bottle.toml", "--from-records", "."];
+    run(folder.path(), &records).assert_error(&["the thresholds of zones need pictures"]);
+    run(folder.path(), &["calibrate", "--recipe", "gone.toml", "--good", "good"]).assert_error(&["gone.toml"]);
 }

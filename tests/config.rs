@@ -69,9 +69,54 @@ fn a_good_file_is_understood() {
     assert_eq!(config.recipes[&2], Path::new("/etc/box/cap.toml"));
     let CameraSource::Device(device) = &config.camera.source else { panic!("a device") };
     assert_eq!((&device.format, device.controls["exposure_time_absolute"]), (b"YUYV", 50));
+    // A driver that hands out one picture again and again is noticed at the second part.
+    assert_eq!(config.camera.check.frozen, Some(1));
     // The inspection ends at the latest when the part is at the gate.
     assert_eq!(config.line.station.machine.inspect_timeout, 800_000);
     assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn peers_of_the_plant_are_checked_by_key_and_rule() {
+    let with = |table: &str| parse(&GOOD.replace("[recipes]", &format!("{table}\n[recipes]")));
+    let good = "[modbus]\n[metrics]\n[mqtt]\nbroker = \"mqtt://broker:1884\"\nuser = \"a\"\npassword_file = \"p\"\noutbox = \"o\"\n\
+                [webhook]\nurl = \"http://plant/hook\"\noutbox = \"/o\"";
+    let config = with(good).unwrap();
+    assert_eq!(config.modbus.unwrap().bind, ([127, 0, 0, 1], 1502).into());
+    assert_eq!(config.metrics.unwrap().bind, ([127, 0, 0, 1], 9464).into());
+    let mqtt = config.mqtt.unwrap();
+    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.tls, mqtt.node.as_str()), ("broker", 1884, false, "station-3"));
+    assert_eq!(mqtt.login, Some(("a".into(), Some("/etc/box/p".into()))));
+    assert_eq!(
+        (mqtt.outbox.as_path(), config.webhook.unwrap().outbox.as_path()),
+        (Path::new("/etc/box/o"), Path::new("/o"))
+    );
+    for (table, key, rule) in [
+        ("[modbus]\nport = 502", "line 39", "unknown field `port`"),
+        ("[modbus]\nconnections = 0", "modbus.connections", "must be 1–64"),
+        ("[modbus]\nidle_s = 0", "modbus.idle_s", "must be 1–3600"),
+        ("[modbus]\nbind = \"0.0.0.0:1502\"\ncontrol = true", "modbus.control", "modbus.clients"),
+        ("[metrics]\nbind = \"here\"", "line 40", "socket address"),
+        ("[mqtt]\nbroker = \"broker\"\noutbox = \"o\"", "mqtt.broker", "expected mqtt://HOST"),
+        ("[mqtt]\nbroker = \"mqtt://b\"", "mqtt.outbox", "box.state must be set"),
+        ("[mqtt]\nbroker = \"mqtts://b\"\noutbox = \"o\"", "mqtt.ca", "authority"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nca = \"ca.pem\"", "mqtt.broker", "are for mqtts://"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkey = \"k\"", "mqtt.certificate", "need each other"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npassword_file = \"p\"", "mqtt.password_file", "mqtt.user"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nnode = \"a/b\"", "mqtt.node", "without /"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npayload = \"xml\"", "line 42", "unknown variant `xml`"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkeep_alive_s = 0", "mqtt.keep_alive_s", "1–3600"),
+        ("[webhook]\nurl = \"ftp://b\"\noutbox = \"o\"", "webhook.url", "expected http://HOST/PATH"),
+        ("[webhook]\nurl = \"http://b\"\noutbox = \"o\"\nevents = []", "webhook.events", "nothing"),
+        ("[webhook]\nurl = \"http://b\"\noutbox = \"o\"\ntimeout_ms = 1", "webhook.timeout_ms", "100–60000"),
+        ("[webhook]\nurl = \"http://b\"", "webhook.outbox", "box.state must be set"),
+    ] {
+        let error = with(table).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(rule), "{table}: {error}");
+    }
+    let modbus = |table: &str| parse(&changed("source = \"gpio\"", &format!("source = \"modbus\"\n{table}")));
+    assert!(modbus("[modbus]").unwrap_err().to_string().contains("trigger.source: modbus needs"));
+    assert!(modbus("[modbus]\ncontrol = true").is_ok());
 }
 
 #[test]
@@ -105,6 +150,47 @@ fn every_rule_names_its_key() {
         ),
         ("ready = { pin = 13 }", "ready = { chip = \"x\" }", "outputs.ready", "either pin, or chip and line"),
         ("ready = { pin = 13 }", "recipe-ack = { pin = 11 }", "outputs.recipe-ack", "is already inputs.trigger"),
+        ("pulse_ms = 50", "stopped_after_ms = 500", "gate.stopped_after_ms", "needs gate.counts"),
+        ("pulse_ms = 50", "confirm_ms = 0", "gate.confirm_ms", "must be 1–60000"),
+        (
+            "delay_ms = 800",
+            "counts = 800\npitch_counts = 100\nstopped_after_ms = 1",
+            "gate.stopped_after_ms",
+            "must be 10–600000",
+        ),
+        (
+            "delay_ms = 800\npitch_ms = 100\npulse_ms = 50",
+            "counts = 800\npitch_counts = 100\npitch_ms = 50",
+            "gate.pulse_ms",
+            "shorter than gate.pitch_ms (50)",
+        ),
+        (
+            "[inputs]",
+            "[inputs]\npart-present = { pin = 18 }",
+            "inputs.part-present",
+            "needs trigger.source interval or free-run",
+        ),
+        ("[inputs]", "[inputs]\nencoder-b = { pin = 18 }", "inputs.encoder-b", "needs inputs.encoder on the same chip"),
+        (
+            "[inputs]",
+            "[inputs]\nencoder = { chip = \"gpiochip7\", line = 1 }\nencoder-b = { pin = 18 }",
+            "inputs.encoder-b",
+            "needs inputs.encoder on the same chip",
+        ),
+        (
+            "source = \"gpio\"",
+            "source = \"gpio\"\ndelay_ms = 801",
+            "trigger.delay_ms",
+            "must be less than the 800 ms that a result may take",
+        ),
+        (
+            "device = \"/dev/v4l/by-path/platform-usb-0:1:1.0-video-index0\"\nwidth = 640\nheight = 480\nformat = \"yuyv\"",
+            "folder = \"p\"\ncheck = { lost = 1 }",
+            "camera.check.lost",
+            "needs camera.device",
+        ),
+        ("width = 640", "width = 640\nlost_ms = 1", "camera.lost_ms", "must be 10–600000"),
+        ("width = 640", "width = 640\nfps = 0", "camera.fps", "must be 1–10000"),
         ("gate = { pin = 15 }", "", "gate", "needs outputs.gate"),
         ("profile = \"raspberry-pi-4\"", "profile = \"pi\"", "box.profile", "expected one of"),
         ("profile = \"raspberry-pi-4\"", "", "inputs.trigger.pin", "a header pin needs box.profile"),

@@ -1,6 +1,7 @@
 // LD_PRELOAD: a V4L2 capture device at FAKE_V4L2 that gives a frame every 10 ms while a buffer is queued.
 // FAKE_V4L2_FORMAT: its only format (four characters). FAKE_V4L2_JPEG: the file MJPG frames consist of.
-// FAKE_V4L2_UNPLUG=n: gone after n frames. FAKE_V4L2_STALL=n: silent after n frames.
+// FAKE_V4L2_UNPLUG=n: gone after n frames. FAKE_V4L2_STALL=n: silent after n frames. FAKE_V4L2_GAP=n: from frame n on every
+// other one is lost. FAKE_V4L2_STALE=n: frames were taken n seconds before they come.
 // Frames: GREY, RGGB and Y of YUYV are the frame's number at every pixel (U 90, V 160); RGB3 is (x, y, number).
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,9 +33,9 @@ static int gone(void) { unsigned n = setting("FAKE_V4L2_UNPLUG"); return n && se
 
 // The sensor's frames go into the buffers that wait, in order; without one they are lost.
 static void advance(void) {
-  unsigned stall = setting("FAKE_V4L2_STALL"), finished = streaming ? (now() - started) * 100 : 0;
+  unsigned stall = setting("FAKE_V4L2_STALL"), gap = setting("FAKE_V4L2_GAP"), finished = streaming ? (now() - started) * 100 : 0;
   if (stall && finished > stall) finished = stall;
-  for (; seen < finished; seen++) if (done < tail) numbers[queue[done++ % 32]] = seen;
+  for (; seen < finished; seen++) if (done < tail && !(gap && seen >= gap && seen % 2)) numbers[queue[done++ % 32]] = seen;
 }
 static int ready(void) { advance(); return gone() || head < done; }
 
@@ -79,7 +80,9 @@ static int control(unsigned long request, void *argument) {
     struct v4l2_buffer *b = argument;
     if (!ready()) { errno = EAGAIN; return -1; }
     if (gone()) { errno = ENODEV; return -1; }
-    b->index = queue[head++ % 32]; b->sequence = numbers[b->index]; b->flags = V4L2_BUF_FLAG_MAPPED | V4L2_BUF_FLAG_DONE;
+    b->index = queue[head++ % 32]; b->sequence = numbers[b->index]; b->flags = V4L2_BUF_FLAG_MAPPED | V4L2_BUF_FLAG_DONE | V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+    double taken = started + (b->sequence + 1) * 0.01 - setting("FAKE_V4L2_STALE");
+    b->timestamp.tv_sec = taken; b->timestamp.tv_usec = (taken - b->timestamp.tv_sec) * 1e6;
     b->bytesused = draw(b->index, b->sequence); return 0; }
   }
   errno = ENOTTY; return -1;

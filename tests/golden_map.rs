@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::excessive_precision)]
 
 use mudenet_edge::infer::LevelScores;
-use mudenet_edge::map::{Gaussian, Grid, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
+use mudenet_edge::map::{Gaussian, Grid, Range, RangeObserver, RangeStatistic, Ranges, Scoring, Upsample, Weights};
 
 const CELLS: usize = 16;
 const PIXELS: usize = 64;
@@ -38,6 +38,7 @@ fn scoring(clamp: bool) -> Scoring {
         weights: Weights::default(),
         upsample: Upsample::HalfPixel,
         gaussian: Gaussian::new(2.0),
+        top: std::num::NonZeroUsize::MIN,
     }
 }
 
@@ -110,7 +111,7 @@ fn ranges_are_the_extremes_of_the_inner_cells_over_all_images() {
     high[0] = 1000.0;
     high[CELLS + 1] = 50.0;
     let second = LevelScores::new(3, CELLS, CELLS, high, branch(1)).unwrap();
-    let mut observer = RangeObserver::new(1);
+    let mut observer = RangeObserver::new(1, RangeStatistic::MinMax);
     observer.observe(&scores()).unwrap();
     observer.observe(&second).unwrap();
     let ranges = observer.finish().unwrap();

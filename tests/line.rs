@@ -8,7 +8,9 @@ mod rig;
 
 use mudenet_board::ErrorCode;
 use mudenet_board::gate::Wiring;
+use mudenet_board::machine::ResultMode;
 use mudenet_edge::run::station::InputLine;
+use mudenet_edge::run::{Prepared, Recipes};
 use mudenet_edge::signal::{FaultRates, FaultSignal, SimulatedLine, Wire};
 use rig::{Kind, Rig, Shot, Steps};
 use std::time::Duration;
@@ -105,6 +107,68 @@ fn a_bounce_that_gets_through_rejects() {
 }
 
 #[test]
+fn more_parts_than_the_queue_can_hold_are_rejected_where_they_are() {
+    // The gate is told of 100 ms between two parts; ten and more come in that time.
+    let done = Rig { pitch_ms: 2, delay_ms: 2500, gate_pitch_ms: 100, ..Rig::new(600) }.run(|_| GOOD);
+    assert_eq!(done.outcome.escaped, 0, "{done:?}");
+    assert_eq!(done.counters().parts(), 600, "{done:?}");
+    assert!(done.counters().errors_of(ErrorCode::QueueFull) >= 1, "{done:?}");
+    assert!(done.alerted, "ERROR stays until a reset: {done:?}");
+}
+
+#[test]
+fn a_part_whose_edge_was_lost_is_rejected_unseen() {
+    let done = Rig::new(8).run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(2), |handle, now| {
+            // The kernel counted two edges more than it handed on.
+            handle.line(InputLine::Trigger, true, now, Some(5));
+        }),
+    );
+    assert!(done.counters().unseen >= 2, "{done:?}");
+    assert!(done.counters().errors_of(ErrorCode::TriggerLost) >= 1, "{done:?}");
+    assert!(done.counters().passed_gate <= done.counters().accepted, "{done:?}");
+    assert!(done.alerted, "{done:?}");
+}
+
+#[test]
+fn parts_whose_encoder_lost_counts_are_rejected() {
+    let done = Rig { encoder: true, ..Rig::new(12) }.run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(5), |handle, now| {
+            handle.encoder_lost(now);
+        }),
+    );
+    done.assert_safe();
+    assert!(done.counters().errors_of(ErrorCode::EncoderStopped) >= 1, "{done:?}");
+    assert!(done.outcome.good_rejected >= 1, "those that were on the way: {done:?}");
+    assert!(done.alerted, "{done:?}");
+}
+
+#[test]
+fn triggers_while_a_recipe_is_loaded_are_missed_parts() {
+    let rig = Rig { recipes_take: Duration::from_millis(600), ..Rig::new(14) };
+    let done = rig.run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(3), |handle, _| {
+            handle.change_recipe(2);
+        }),
+    );
+    done.assert_safe();
+    assert!(done.counters().missed >= 1 && done.outcome.uninspected >= 1, "{done:?}");
+    assert_eq!(done.counters().recipe_changes, 2, "{done:?}");
+    assert!(done.recipes_used().ends_with(&[2]), "{done:?}");
+}
+
+#[test]
+fn a_controller_that_never_acknowledges_is_reported_and_the_line_goes_on() {
+    let done = Rig { result: ResultMode::Ack, ..Rig::new(8) }.run(|part| if part == 4 { BAD } else { GOOD });
+    done.assert_safe();
+    assert!(done.counters().errors_of(ErrorCode::AckTimeout) >= 1, "{done:?}");
+    assert!(done.counters().accepted >= 2, "{done:?}");
+}
+
+#[test]
 fn a_recipe_change_between_parts_misses_none_that_it_cannot() {
     let done = Rig::new(12).run_with(
         |_| GOOD,
@@ -138,6 +202,48 @@ fn a_recipe_that_cannot_be_loaded_stops_the_box_until_a_reset() {
     assert!(done.said("recipe 8: there is no such recipe"), "{done:?}");
     assert!(done.counters().missed >= 1, "{done:?}");
     assert!(done.recipes_used().iter().all(|number| *number == 1), "{done:?}");
+}
+
+/// Recipes of which only some loads succeed.
+struct Proven(Vec<bool>);
+
+impl Recipes for Proven {
+    fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        if self.0.pop().unwrap_or(false) {
+            rig::Seven.load(number)
+        } else {
+            Err("a golden sample is judged wrong".into())
+        }
+    }
+}
+
+/// A failed golden-sample test: a reset alone does not let the recipe judge again.
+#[test]
+fn a_recipe_that_is_not_trusted_takes_parts_again_only_when_it_was_loaded_again() {
+    let mut rig = Rig::new(24);
+    // The first load, the one after the first reset, the one after the second.
+    rig.recipes = Some(Box::new(Proven(vec![true, false, true])));
+    let done = rig.run_with(
+        |_| GOOD,
+        Steps::new().at(Kind::Part(4), |handle, _| {
+            let handle = handle.clone();
+            std::thread::spawn(move || {
+                handle.distrust(7, "this one is not in use".to_owned());
+                handle.distrust(1, "the golden-sample test failed".to_owned());
+                // Two would do; on a slow machine one may come before the load is answered.
+                for _ in 0..5 {
+                    std::thread::sleep(Duration::from_millis(300));
+                    handle.reset();
+                }
+            });
+        }),
+    );
+    done.assert_safe();
+    assert_eq!(done.counters().errors_of(ErrorCode::RecipeFailed), 2, "{done:?}");
+    assert_eq!(done.counters().recipe_changes, 2, "{done:?}");
+    assert!(done.said("the golden-sample test failed") && done.said("a golden sample is judged wrong"), "{done:?}");
+    assert!(done.counters().missed >= 3, "{done:?}");
+    assert!(done.parts.last().is_some_and(|part| part.accepted && part.part > 1010), "{done:?}");
 }
 
 #[test]
@@ -195,4 +301,20 @@ fn a_serial_line_that_fails_does_not_stop_the_line() {
     assert!(done.report.unsent >= 1, "{done:?}");
     assert!(done.counters().errors_of(ErrorCode::LineFault) >= 1, "garbage is counted: {done:?}");
     assert!(done.counters().accepted >= 1, "{done:?}");
+}
+
+#[test]
+fn good_parts_that_change_raise_the_alarm_and_are_judged_as_before() {
+    let rig = || Rig { drift_parts: Some(20), record_accepted: true, pitch_ms: 100, ..Rig::new(30) };
+    let spread = |part: u32| 90 + (part * 8 % 21) as u8;
+    let steady = rig().run(move |part| Shot::Level(spread(part)));
+    steady.assert_safe();
+    assert_eq!(steady.counters().errors_of(ErrorCode::Drift), 0, "{steady:?}");
+    // Brighter than any good part of the calibration, and still accepted.
+    let changed = rig().run(|_| Shot::Level(116));
+    changed.assert_safe();
+    assert_eq!(changed.counters().errors_of(ErrorCode::Drift), 1, "{changed:?}");
+    assert!(changed.said("drift: recalibrate: good parts score higher"), "{changed:?}");
+    assert!(changed.said("pictures are brighter"), "{changed:?}");
+    assert!(changed.parts.iter().all(|part| part.accepted), "{changed:?}");
 }

@@ -79,7 +79,7 @@ impl Served {
             .spawn()
             .expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let address = |line: String| line.strip_prefix("page: http://").map(str::to_owned);
+        let address = |line: String| Some(line.strip_prefix("page: http")?.split_once("://")?.1.to_owned());
         let found = lines.by_ref().map_while(Result::ok).find_map(address);
         Self { child, address: found.expect("the page's address"), _lines: lines }
     }
@@ -192,6 +192,12 @@ fn only_the_own_page_of_a_logged_in_engineer_changes_anything() {
     assert_eq!(page.ask("GET /api/setup HTTP/1.1\r\nHost: evil.example", "").0, 403);
     assert!(!fs::read_to_string(folder.path().join("tray.toml")).unwrap().contains("threshold"));
 
+    // Much is taken only from who is logged in.
+    let much = format!(r#"{{"recipe":9,"name":"{}"}}"#, "x".repeat(100_000));
+    assert_eq!(page.post("/api/login", "", &much).0, 413);
+    assert_eq!(page.post("/api/region", "", &much).0, 413);
+    assert_eq!(page.post("/api/region", &cookie, &much).0, 422);
+
     // What cannot be used is refused, and changes nothing.
     let (status, answer) = page.post("/api/threshold", &cookie, r#"{"recipe":9,"value":0.5}"#);
     assert!(status == 422 && answer.contains("recipe 9 is not in"), "{answer}");
@@ -216,6 +222,66 @@ fn only_the_own_page_of_a_logged_in_engineer_changes_anything() {
     }
     let (status, answer) = log_in(PASSWORD);
     assert!(status == 429 && answer.contains("too many wrong passwords: try again in"), "{answer}");
+}
+
+/// The page over HTTPS, as a client sees it that trusts the box's certificate and nothing else.
+#[cfg(feature = "tls")]
+#[test]
+fn a_certificate_makes_the_page_https() {
+    let folder = tempfile::tempdir().expect("a folder");
+    set_password(folder.path());
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    write(folder.path(), "box.pem", &certified.cert.pem());
+    write(folder.path(), "box.key", &certified.signing_key.serialize_pem());
+    let tables = "bind = \"127.0.0.1:0\"\nengineers = \"engineers.txt\"\ncertificate = \"box.pem\"";
+    station(folder.path(), &format!("{tables}\nkey = \"box.key\""));
+    let page = Served::start(folder.path(), 400);
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).expect("added");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let ask = |request: &str, body: &str| {
+        let name = "localhost".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(std::sync::Arc::new(config.clone()), name).expect("a client");
+        let stream = TcpStream::connect(&page.address).expect("connects");
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let length = body.len();
+        write!(stream, "{request}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").expect("sent");
+        let mut answer = vec![];
+        // The server may end the connection without saying so in TLS.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let host = format!("localhost:{}", page.address.rsplit(':').next().expect("a port"));
+    assert!(ask(&format!("GET / HTTP/1.1\r\nHost: {host}"), "").starts_with("HTTP/1.1 200"));
+    let head = format!(
+        "POST /api/login HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nX-Mudenet: 1\r\nContent-Type: application/json"
+    );
+    let answer = ask(&head, &format!(r#"{{"name":"anna","password":"{PASSWORD}"}}"#));
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("SameSite=Strict; Secure"), "{answer}");
+
+    // Without TLS there is no answer, and one that never speaks keeps nobody out.
+    let _silent = TcpStream::connect(&page.address).expect("connects");
+    let mut plain = TcpStream::connect(&page.address).expect("connects");
+    write!(plain, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("sent");
+    let mut answer = vec![];
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"));
+    assert!(ask(&format!("GET / HTTP/1.1\r\nHost: {host}"), "").starts_with("HTTP/1.1 200"));
+
+    let refused = |tables: &str, parts: &[&str]| {
+        station(folder.path(), tables);
+        run(folder.path(), &["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "1"])
+            .assert_error(parts);
+    };
+    refused(tables, &["page.certificate and page.key need each other"]);
+    refused(&format!("{tables}\nkey = \"box.pem\""), &["page.certificate: ", "box.pem: "]);
+    refused(&format!("{tables}\nkey = \"gone.key\""), &["page.certificate: ", "gone.key: "]);
 }
 
 /// The demo's trays: a picture each part, mostly good ones, and golden samples.

@@ -15,6 +15,8 @@ use mudenet_edge::run::Pipeline;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+#[cfg(feature = "parquet")]
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -94,6 +96,42 @@ fn parts_are_looked_up_and_exported() {
     run(folder.path(), &["records", "nowhere"]).assert_error(&["nowhere/journal"]);
     let wrong = run(folder.path(), &["records", "record", "--since", "yesterday"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("expected a time such as"), "{wrong:?}");
+}
+
+/// The peer that reads Parquet is Apache Arrow's own.
+#[cfg(feature = "parquet")]
+#[test]
+fn pyarrow_reads_the_parquet_file_as_the_csv_says() {
+    let folder = station();
+    let spot = spotted(64, 64, (20, 30), 12, 0);
+    record(folder.path(), &saved(&folder, "m.onnx"), &[good(64, 64), spot, good(64, 64)]);
+    for format in ["csv", "parquet"] {
+        let file = format!("out.{format}");
+        let export = run(folder.path(), &["records", "record", &format!("--{format}"), &file]);
+        assert_eq!(export.stdout, format!("3 parts written to {file}\n"), "{export:?}");
+    }
+    let code = "
+import csv, sys, pyarrow.parquet as pq
+table = pq.read_table('out.parquet')
+print([f'{f.name}:{f.type}' for f in table.schema][:4])
+rows = table.to_pylist()
+for got, expected in zip(rows, csv.DictReader(open('out.csv')), strict=True):
+    assert list(got) == list(expected)
+    got['time'] = got['time'].strftime('%Y-%m-%dT%H:%M:%S.') + '%03dZ' % (got['time'].microsecond // 1000)
+    for key, value in got.items():
+        text = expected[key]
+        same = text == '' if value is None else abs(float(text) - value) < 1e-6 * max(1, abs(value)) if isinstance(value, (int, float)) else text == value
+        assert same, (key, value, text)
+print(len(rows))
+";
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let output = Command::new(python).args(["-c", code]).current_dir(folder.path()).output();
+    let output = output.expect("./check makes .venv");
+    let done = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let types = "['part:int64', 'time:timestamp[ms, tz=UTC]', 'verdict:string', 'score:float']";
+    assert_eq!(done, format!("{types}\n3\n"));
+    let both = run(folder.path(), &["records", "record", "--parquet", "a", "--csv", "b"]);
+    assert!(both.code == 2 && both.stderr.contains("cannot be used with"), "{both:?}");
 }
 
 fn rejects_score(folder: &TempDir) -> f32 {

@@ -2,11 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
+#[allow(dead_code, reason = "the test takes what it needs")]
+#[path = "../board/examples/reject_gate/firmware.rs"]
+mod firmware;
 
 use common::{good, run, spotted};
+use firmware::Firmware;
+use mudenet_board::gate::{Delay, GateConfig, Wiring};
 use mudenet_board::heartbeat::HeartbeatWatch;
-use mudenet_board::millis;
 use mudenet_board::wire::{Decoder, Message, Wire};
+use mudenet_board::{Micros, millis};
 use mudenet_edge::decide::Verdict;
 use mudenet_edge::record::journal::{Records, Selection};
 use serialport::{SerialPort, TTYPort};
@@ -184,21 +189,26 @@ struct Box {
 
 impl Box {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "checked-text", Wire::AsciiChecked)
+    }
+
+    fn start_with(folder: &Path, name: &str, wire: Wire) -> Self {
         let (mut controller, line) = TTYPort::pair().expect("a pseudo-terminal");
         controller.set_timeout(Duration::from_millis(20)).expect("set");
         let port = line.name().expect("its name");
         let table = format!(
-            "[trigger]\nsource = \"serial\"\n[result]\nmode = \"latch\"\n[serial]\nport = \"{port}\"\nwire = \"checked-text\"\n"
+            "[trigger]\nsource = \"serial\"\n[result]\nmode = \"latch\"\n[serial]\nport = \"{port}\"\nwire = \"{name}\"\n"
         );
         station(folder, &table);
         let child = Command::new(env!("CARGO_BIN_EXE_mudenet-edge"))
             .args(["run", "--config", "box.toml", "--json"])
             .current_dir(folder)
+            .env("NOTIFY_SOCKET", folder.join("notify"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let mut started = Self { child, controller, _line: line, decoder: Decoder::new(Wire::AsciiChecked) };
+        let mut started = Self { child, controller, _line: line, decoder: Decoder::new(wire) };
         started.wait_for(|message| {
             matches!(message, Message::Heartbeat { state: mudenet_board::State::Ready, .. }).then_some(())
         });
@@ -210,10 +220,15 @@ impl Box {
         self.controller.write_all(&bytes).expect("the line takes it");
     }
 
-    fn read(&mut self) -> Vec<Message> {
+    fn read_bytes(&mut self) -> Vec<u8> {
         let mut bytes = [0; 256];
         let count = self.controller.read(&mut bytes).unwrap_or(0);
-        bytes[..count].iter().filter_map(|byte| self.decoder.push(*byte)).flatten().map(|r| r.message).collect()
+        bytes[..count].to_vec()
+    }
+
+    fn read(&mut self) -> Vec<Message> {
+        let bytes = self.read_bytes();
+        bytes.iter().filter_map(|byte| self.decoder.push(*byte)).flatten().map(|r| r.message).collect()
     }
 
     #[track_caller]
@@ -284,6 +299,35 @@ fn a_controller_triggers_changes_the_recipe_and_stops_the_box() {
     assert_eq!(next.trim(), "6");
 }
 
+/// systemd's side of `Type=notify` and `WatchdogSec`, as in its manual page sd_notify(3).
+#[test]
+fn the_service_manager_hears_of_start_life_and_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let systemd = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+    systemd.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    let hear = || {
+        let mut text = [0; 512];
+        let count = systemd.recv(&mut text).expect("it says something");
+        String::from_utf8_lossy(&text[..count]).into_owned()
+    };
+    let started = Box::start(folder.path());
+    assert_eq!(hear().trim(), "READY=1");
+    let alive: Vec<String> = (0..3).map(|_| hear()).collect();
+    for said in &alive {
+        assert!(said.lines().any(|line| line == "WATCHDOG=1"), "{said}");
+        assert!(said.lines().any(|line| line.starts_with("STATUS=")), "{said}");
+    }
+    assert!(alive.iter().any(|said| said.contains("STATUS=Ready")), "{alive:?}");
+    started.signal("TERM");
+    let (status, _, err) = started.end();
+    assert!(status.success(), "{status} {err}");
+    let mut last = hear();
+    while last.contains("WATCHDOG=1") {
+        last = hear();
+    }
+    assert_eq!(last.trim(), "STOPPING=1");
+}
+
 #[test]
 fn a_hangup_reads_the_recipes_again() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -327,6 +371,87 @@ fn a_box_that_is_killed_falls_silent_and_counts_as_lost() {
     assert!(watch.lost(millis(3000)));
 }
 
+/// The firmware of the gate's microcontroller at the other end of the line, in a time of its own.
+struct Gate {
+    firmware: Firmware,
+    now: Micros,
+}
+
+impl Gate {
+    const DELAY: Micros = millis(5000);
+
+    /// A part comes to the sensor and the box answers for it.
+    fn part(&mut self, started: &mut Box) -> mudenet_board::Verdict {
+        std::thread::sleep(Duration::from_millis(100));
+        let mut asked = Vec::new();
+        self.firmware.sensor(true, self.now, &mut |bytes| asked.extend_from_slice(bytes));
+        self.now += millis(2);
+        self.firmware.tick(self.now, &mut |bytes| asked.extend_from_slice(bytes));
+        self.firmware.sensor(false, self.now, &mut |_| {});
+        started.controller.write_all(&asked).expect("the line takes it");
+        self.listen(started, |message| match message {
+            Message::Result(result) => Some(result.verdict()),
+            _ => None,
+        })
+    }
+
+    /// Hands the box's bytes to the firmware until one of its messages is the one wanted.
+    #[track_caller]
+    fn listen<T>(&mut self, started: &mut Box, mut wanted: impl FnMut(&Message) -> Option<T>) -> T {
+        for _ in 0..3000 {
+            let bytes = started.read_bytes();
+            bytes.iter().for_each(|byte| self.firmware.byte(*byte, self.now));
+            let messages = bytes.iter().filter_map(|byte| started.decoder.push(*byte)).flatten();
+            if let Some(found) = messages.map(|received| received.message).find_map(|message| wanted(&message)) {
+                return found;
+            }
+        }
+        panic!("the message did not come");
+    }
+
+    /// Whether the gate opens for the part that came `ago` before now.
+    fn opens_after(&mut self, time: Micros) -> bool {
+        self.now += time;
+        self.firmware.tick(self.now, &mut |_| {});
+        self.firmware.output()
+    }
+}
+
+/// Box and microcontroller are the real ones, the serial line is a pseudo-terminal.
+#[test]
+fn the_gate_of_a_killed_box_falls_to_reject() {
+    use mudenet_board::Verdict::Accept;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut started = Box::start_with(folder.path(), "binary", Wire::Binary);
+    let config = GateConfig {
+        delay: Delay::Time { delay: Gate::DELAY, pitch: millis(200) },
+        pulse: millis(50),
+        wiring: Wiring::AcceptPulse,
+    };
+    let mut gate = Gate { firmware: Firmware::new(config, 1, 0).expect("it fits"), now: millis(10_000) };
+    let beat = |message: &Message| matches!(message, Message::Heartbeat { .. }).then_some(());
+    gate.listen(&mut started, beat);
+    assert_eq!(gate.part(&mut started), Accept);
+    // Good parts pass while the heart beats: one beat a second, five seconds to the gate.
+    for _ in 0..4 {
+        assert!(!gate.opens_after(Gate::DELAY / 5));
+        gate.listen(&mut started, beat);
+    }
+    assert!(gate.opens_after(Gate::DELAY / 5));
+    gate.now += millis(100);
+    assert_eq!(gate.part(&mut started), mudenet_board::Verdict::Reject);
+    gate.now += millis(1000);
+    assert_eq!(gate.part(&mut started), Accept);
+    started.signal("KILL");
+    let _ = started.child.wait();
+    for byte in started.read_bytes() {
+        gate.firmware.byte(byte, gate.now);
+    }
+    assert!(!gate.opens_after(Gate::DELAY - millis(1)), "the heartbeat is lost");
+    assert!(!gate.opens_after(millis(1)), "the good part is rejected too");
+    assert_eq!(gate.firmware.rejected, 2);
+}
+
 #[test]
 fn a_missing_port_or_chip_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -337,5 +462,7 @@ fn a_missing_port_or_chip_is_named() {
     run(folder.path(), &["run", "--config", "box.toml"])
         .assert_error(&["serial.port: /dev/no-such-port: cannot be opened"]);
     station(folder.path(), GATE);
-    run(folder.path(), &["run", "--config", "box.toml"]).assert_error(&["outputs: gpiochip0: cannot be opened: "]);
+    for command in ["run", "safe"] {
+        run(folder.path(), &[command, "--config", "box.toml"]).assert_error(&["outputs: gpiochip0: cannot be opened: "]);
+    }
 }

@@ -2,12 +2,15 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
 
+mod rig;
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use mudenet_edge::decide::Verdict;
 use mudenet_edge::signal::{Message, PartResult, SerialConfig, SerialSignal, Signal, SignalError, Wire};
+use rig::{Rig, Shot};
 use serialport::{SerialPort, TTYPort};
 
 /// The controller's end and the path of the box's end. The second port keeps the pair alive until the box opened it.
@@ -147,6 +150,20 @@ fn a_peer_that_does_not_read_is_a_deadline_error_and_never_blocks_the_caller() {
     let counters = signal.counters();
     assert!(overflowed > 0 && counters.overflowed == overflowed, "{counters:?}, {overflowed} seen");
     assert!(counters.written < sent, "the peer did not take all of {sent}: {counters:?}");
+}
+
+/// The same on the real loop: parts are judged and sorted as if nobody had to be told.
+#[test]
+fn a_line_whose_controller_does_not_read_goes_on() {
+    let (_controller, _line, path) = pair();
+    let config = SerialConfig { write_deadline: Duration::from_millis(20), ..SerialConfig::new(path) };
+    let mut signal = SerialSignal::open(config).expect("opens");
+    let _ = wait_for_sending(&mut signal, || Message::Alive { beat: 1 }, &mut 0, &mut 0);
+    let rig = Rig { signal: Some(Box::new(signal)), ..Rig::new(10) };
+    let done = rig.run(|part| Shot::Level(if part == 4 { 200 } else { 100 }));
+    done.assert_safe();
+    assert!(done.report.unsent >= 1, "{done:?}");
+    assert!(done.counters().accepted >= 1, "{done:?}");
 }
 
 fn wait_for_sending(

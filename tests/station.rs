@@ -23,6 +23,7 @@ fn config(wiring: Wiring, encoder: bool) -> StationConfig {
             inspect_timeout: millis(700),
             ..machine::Config::default()
         },
+        part_present: false,
         first_part: 1,
         gate: Some(GateSettings {
             gate: GateConfig { delay, pulse: millis(50), wiring },
@@ -119,7 +120,8 @@ impl Rig {
 
     fn judge(&mut self, part: u32, verdict: Verdict) {
         self.feed(StationInput::Free);
-        self.feed(StationInput::Result(PartResult::new(part, verdict, 0.5, 1)));
+        let recipe = self.station.recipe().unwrap_or(0);
+        self.feed(StationInput::Result(PartResult::new(part, verdict, 0.5, recipe)));
     }
 }
 
@@ -294,4 +296,20 @@ fn after_a_pause_the_parts_of_before_are_rejected() {
         // The part is long gone: an accept pulse would open the gate for another one.
         assert_eq!(rig.active(OutputLine::Gate), wiring == Wiring::RejectPulse);
     }
+}
+
+#[test]
+fn drift_raises_the_alarm_until_a_reset_and_hides_no_other() {
+    let mut rig = Rig::new(config(Wiring::AcceptPulse, false));
+    rig.feed(StationInput::Drifted);
+    assert!(rig.active(OutputLine::Alarm) && rig.active(OutputLine::Ready) && rig.station.drifted());
+    for part in 1..=5 {
+        rig.trigger(None);
+        rig.judge(part, Verdict::Reject);
+        rig.pass(millis(150));
+    }
+    assert_eq!(rig.watch.errors, [ErrorCode::Drift, ErrorCode::ConsecutiveRejects]);
+    assert!(rig.watch.sent.contains(&Message::Error(ErrorCode::Drift)));
+    rig.feed(StationInput::Line { line: InputLine::Reset, level: true, seqno: None });
+    assert!(!rig.active(OutputLine::Alarm) && !rig.station.drifted());
 }

@@ -18,7 +18,7 @@ struct Scenario {
     run: fn(),
 }
 
-const SCENARIOS: [Scenario; 13] = [
+const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "grey", format: "GREY", setting: None, run: grey },
     Scenario { name: "rgb", format: "RGB3", setting: None, run: rgb },
     Scenario { name: "yuyv", format: "YUYV", setting: None, run: yuyv },
@@ -31,6 +31,8 @@ const SCENARIOS: [Scenario; 13] = [
     Scenario { name: "recycled", format: "GREY", setting: None, run: recycled },
     Scenario { name: "check_unplug", format: "GREY", setting: Some(("FAKE_V4L2_UNPLUG", "8")), run: check_unplug },
     Scenario { name: "check_stall", format: "GREY", setting: Some(("FAKE_V4L2_STALL", "8")), run: check_stall },
+    Scenario { name: "lost", format: "GREY", setting: Some(("FAKE_V4L2_GAP", "3")), run: lost },
+    Scenario { name: "stale", format: "GREY", setting: Some(("FAKE_V4L2_STALE", "60")), run: stale },
     Scenario { name: "missing", format: "GREY", setting: Some(("FAKE_V4L2", "/dev/video43")), run: missing },
 ];
 
@@ -59,7 +61,7 @@ fn main() {
 }
 
 fn settings(format: PixelFormat) -> V4l2Settings {
-    V4l2Settings { width: 64, height: 48, format, fps: None, controls: Default::default() }
+    V4l2Settings { width: 64, height: 48, format, fps: None, controls: Default::default(), most_lost: 1000 }
 }
 
 fn camera(format: PixelFormat) -> V4l2Camera {
@@ -185,6 +187,26 @@ fn stall() {
     assert_eq!(error.to_string(), "/dev/video42: gave no picture within 600 ms");
     // The stream begins anew.
     assert!(camera.trigger(deadline).is_ok());
+}
+
+/// From its third picture on the device loses every other one.
+fn lost() {
+    let open =
+        |most_lost| V4l2Camera::open(Path::new(DEVICE), V4l2Settings { most_lost, ..settings(PixelFormat::Grey) });
+    let mut camera = open(0).unwrap();
+    let refused = (0..20).find_map(|_| camera.trigger(DEADLINE).err()).expect("a gap is noticed");
+    assert!(matches!(refused, CaptureError::Picture { .. }), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("lost between trigger and picture, at most 0 (camera.check.lost)"), "{told}");
+    drop(camera);
+    let mut patient = open(1000).unwrap();
+    (0..20).for_each(|_| drop(patient.trigger(DEADLINE).unwrap()));
+}
+
+/// Every picture is a minute older than its trigger.
+fn stale() {
+    let refused = camera(PixelFormat::Grey).trigger(DEADLINE).unwrap_err();
+    assert!(refused.to_string().contains("pictures from before the trigger only"), "{refused}");
 }
 
 fn missing() {

@@ -35,10 +35,10 @@ RUNTIMES = {
 CAPS = {
     "": {},
     "avx2": {OURS: {"MUDENET_ISA": "avx2"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2"}},
-    "avx512vnni": {OURS: {"MUDENET_ISA": "avx512"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}},
+    "avx512vnni": {OURS: {"MUDENET_ISA": "avx512vnni"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}},
 }
 # What the table of this script shows unless asked otherwise: width, quantization, threads (0: all cores), cap.
-CASES = ["full:f32:1", "full:f32:0", "full:f32:1:avx2", "half:f32:1", "full:weights:1", "full:full:1:avx512vnni"]
+CASES = ["full:f32:1", "full:f32:0", "full:f32:1:avx2", "half:f32:1", "full:weights:1", "full:full:1", "full:full:1:avx512vnni"]
 # A runtime whose outputs differ by more than this share of the largest value is named; nothing is hidden.
 AGREE = {"f32": 2e-4, "weights": 2e-4, "full": 2e-2}
 
@@ -165,10 +165,11 @@ def run_case(case, names, arguments, folder, references):
         results[worker.name] = result
     plan = {}
     if ours:
-        plan = {k: ours.hello[k] for k in ("engine", "peak_gmacs", "direct_mmacs", "planned_mmacs", "not_accelerated")}
+        keys = ("engine", "peak_gmacs", "peak_dot_gmacs", "direct_mmacs", "planned_mmacs", "not_accelerated")
+        plan = {key: ours.hello[key] for key in keys}
         if plan["planned_mmacs"]:
-            for floor in ("direct", "planned"):
-                plan[f"{floor}_floor_ms"] = plan[f"{floor}_mmacs"] / plan["peak_gmacs"] / threads
+            plan["direct_floor_ms"] = plan["direct_mmacs"] / plan["peak_gmacs"] / threads
+            plan["planned_floor_ms"] = ours.hello["floor_ms"] / threads
     for worker in workers:
         worker.close()
     case = {"width": width, "kind": kind, "threads": threads, "cap": cap, "size": arguments.size}
@@ -192,9 +193,10 @@ def table(result):
         print(f"\nleft out: {name}: {reason}")
     plan = result["plan"]
     if "planned_floor_ms" in plan:
+        of_bytes = f", {plan['peak_dot_gmacs']:.0f} of bytes" if plan["peak_dot_gmacs"] else ""
         print(
-            f"\n{plan['engine']}; one core does {plan['peak_gmacs']:.1f} GMAC/s at most: at least "
-            f"{plan['direct_floor_ms']:.0f} ms for the definition's {plan['direct_mmacs'] / 1e3:.2f} GMAC, "
+            f"\n{plan['engine']}; one core does {plan['peak_gmacs']:.1f} GMAC/s at most{of_bytes}: at least "
+            f"{plan['direct_floor_ms']:.0f} ms for the definition's {plan['direct_mmacs'] / 1e3:.2f} GMAC in f32, "
             f"{plan['planned_floor_ms']:.0f} ms for the plan's {plan['planned_mmacs'] / 1e3:.2f}."
         )
     for reason in plan.get("not_accelerated", []):

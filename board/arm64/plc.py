@@ -72,6 +72,10 @@ class Machine:
         start = len(self.console)
         return lambda: re.search(pattern.encode(), self.console[start:])
 
+    def seen(self, pattern: str):
+        """What the console said at any time."""
+        return lambda: re.search(pattern.encode(), self.console)
+
     def message(self, pattern: str):
         """The first message on the wire that matches, from now on."""
         start = len(self.lines)
@@ -100,6 +104,22 @@ class Machine:
             return True if all(got.get(line) == level for line, level in wanted.items()) else None
 
         self.until(what, look, 60)
+
+
+def inspect(machine: Machine, verdict: str, what: str) -> None:
+    result = machine.message(r"R,\d+,(OK|NG|ERR),.*")
+    machine.trigger()
+    got = machine.until(what, result)
+    assert got[1] == verdict, got[0]
+
+
+def records(machine: Machine) -> int:
+    """Parts in the record."""
+    counted = machine.says(r"RECORDS (\d+)")
+    machine.shell("echo RECORDS $(cat /rec/*.jsonl /rec/*/*.jsonl 2>/dev/null | grep -c part)")
+    while (found := counted()) is None:
+        machine.read(0.2)
+    return int(found[1])
 
 
 def checked(line: bytes) -> str:
@@ -135,6 +155,32 @@ def scenario(machine: Machine) -> None:
     assert parts == list(range(parts[0], parts[0] + 3)), parts
     machine.levels("OK and STROBE are active", {1: "hi", 2: "lo", 4: "hi"})
 
+    for day in ("2035-01-01 00:00:00", "2001-01-01 00:00:00"):
+        machine.shell(f"date -s '{day}' && echo CLOCK S''ET")
+        machine.until(f"the clock of the day jumps to {day[:4]}", machine.says("CLOCK SET"))
+        inspect(machine, "OK", "a part is inspected all the same")
+
+    machine.shell("dd if=/dev/zero of=/rec/fill bs=1k; echo DISK FU''LL")
+    machine.until("the record's disk is full", machine.says("DISK FULL"))
+    for _ in range(2):
+        inspect(machine, "OK", "a part is inspected all the same")
+    before = records(machine)
+    machine.shell("rm /rec/fill")
+    inspect(machine, "OK", "with room again a part is inspected")
+    machine.until("and recorded", lambda: True if records(machine) > before else None)
+
+    # Every 150 ms, for the emulated button is down for 100 ms: far faster than parts can be inspected.
+    start, missed = len(machine.lines), machine.message(r"E,4")
+    for _ in range(12):
+        machine.trigger()
+        machine.read(0)
+        time.sleep(0.15)
+    machine.until("a storm of triggers is missed triggers", missed)
+    ready = machine.message(r"H,\d+,Ready")
+    machine.until("after it the box is ready", ready)
+    assert not [line for line in machine.lines[start:] if re.match(r"R,\d+,(NG|ERR)", line)], machine.lines[start:]
+    machine.send("X")
+
     answer = machine.message(r"L,2,ERR")
     machine.send("C,2")
     machine.until("a recipe without its model is refused", answer)
@@ -166,9 +212,20 @@ def scenario(machine: Machine) -> None:
     machine.trigger()
     assert machine.until("and inspects", result)[1] == "NG"
 
-    ended = machine.says(r"ended with 0")
+    machine.until("a good part passes the gate", machine.seen(r"part \d+ at the gate: Passed"))
+    machine.until("a missed one is rejected there", machine.seen(r"part \d+ at the gate: Rejected\(Missed\)"))
+    judged = machine.seen(r"part \d+ at the gate: Rejected\((Judged|Held)\)")
+    machine.until("and one that was judged so", judged)
+
+    result, ended = machine.message(r"R,\d+,(OK|NG|ERR),.*"), machine.says(r"ended with 0")
+    machine.send("T")
+    time.sleep(0.5)
     machine.shell("kill $!; wait $!; echo ended with $?")
+    machine.until("a part in the middle of a SIGTERM has its result", result)
     machine.until("SIGTERM ends it", ended)
+    safe = machine.says(r"7 output lines are at their safe levels")
+    machine.shell("/opt/mudenet-edge safe --config box.toml")
+    machine.until("the safe levels are set, as a service does at its end", safe)
 
     ready = machine.message(r"H,\d+,Ready")
     machine.shell("/opt/mudenet-edge run --config box.toml & echo started")

@@ -5,7 +5,8 @@
 //! | [`wire`] | the messages on a serial line and their bytes (`WIRE.md` is the document) |
 //! | [`machine`] | the box: trigger, result and recipe handshake with a controller |
 //! | [`gate`] | the reject gate: parts between camera and gate, and the pulses that sort them |
-//! | [`debounce`], [`heartbeat`], [`confirm`] | one input line; the watches over a peer and over the reject way |
+//! | [`debounce`], [`quadrature`] | one input line; the two lines of an encoder |
+//! | [`heartbeat`], [`confirm`] | the watches over a peer and over the reject way |
 //!
 //! Everything here is sans-IO: inputs and the time go in, outputs and the next deadline come out.
 //!
@@ -22,6 +23,7 @@ pub mod debounce;
 pub mod gate;
 pub mod heartbeat;
 pub mod machine;
+pub mod quadrature;
 mod state;
 pub mod wire;
 

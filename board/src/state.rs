@@ -98,7 +98,7 @@ pub enum ErrorCode {
     /// The peer's heartbeat stopped.
     #[error("heartbeat lost")]
     HeartbeatLost,
-    /// Parts are due but the encoder stands still.
+    /// Parts are due but the encoder stands still, or counts of it were lost.
     #[error("encoder stopped")]
     EncoderStopped,
     /// A rejected part was not seen in the reject bin.
@@ -116,11 +116,14 @@ pub enum ErrorCode {
     /// A fault inside the program.
     #[error("internal fault")]
     Internal,
+    /// Good parts no longer look as they did at calibration.
+    #[error("drift")]
+    Drift,
 }
 
 impl ErrorCode {
     /// Every code, in the order of [`ErrorCode::code`].
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::CameraLost,
         ErrorCode::InspectionFailed,
         ErrorCode::LateResult,
@@ -136,6 +139,7 @@ impl ErrorCode {
         ErrorCode::ConsecutiveRejects,
         ErrorCode::LineFault,
         ErrorCode::Internal,
+        ErrorCode::Drift,
     ];
 
     /// Number on the wire, from 1.
@@ -156,6 +160,7 @@ impl ErrorCode {
             ErrorCode::ConsecutiveRejects => 13,
             ErrorCode::LineFault => 14,
             ErrorCode::Internal => 15,
+            ErrorCode::Drift => 16,
         }
     }
 

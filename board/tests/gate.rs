@@ -274,3 +274,43 @@ fn a_queue_too_small_is_refused() {
     );
     assert!(Gate::<6>::new(by_time(Wiring::AcceptPulse), 0).is_ok());
 }
+
+/// A loop that was held up for 200 ms tells of the part when it goes on; the part is where it is.
+#[test]
+fn a_part_that_is_told_late_is_due_when_it_is_there() {
+    let mut line = Line::new(by_time(Wiring::RejectPulse));
+    line.feed(millis(1200), GateInput::Tick);
+    line.feed(millis(1000), GateInput::Part { part: 1 });
+    line.feed(millis(1210), reject(1));
+    assert!(!line.feed(millis(1499), GateInput::Tick));
+    assert!(line.feed(millis(1500), GateInput::Tick));
+    assert!(!line.feed(millis(1550), GateInput::Tick));
+    // Told when it is past the gate: nothing can be done but to say so.
+    line.feed(millis(3000), GateInput::Tick);
+    line.feed(millis(2400), GateInput::Part { part: 2 });
+    assert_eq!(line.settled()[1], (2, Outcome::Rejected(Reason::Late)));
+    assert!(line.errors().contains(&ErrorCode::Internal) && line.errors().contains(&ErrorCode::LateResult));
+}
+
+#[test]
+fn lost_counts_reject_all_that_is_on_the_way() {
+    for wiring in [Wiring::AcceptPulse, Wiring::RejectPulse] {
+        let mut line = Line::new(by_encoder(wiring));
+        line.feed(millis(1000), GateInput::Part { part: 1 });
+        line.feed(millis(1000), accept(1));
+        line.feed(millis(1100), GateInput::Encoder { counts: 400 });
+        line.feed(millis(1100), GateInput::EncoderLost);
+        assert_eq!(line.errors(), [ErrorCode::EncoderStopped]);
+        for at in 1101..1109 {
+            let rejects = line.feed(millis(at), GateInput::Encoder { counts: 100 });
+            assert_eq!(rejects, wiring == Wiring::RejectPulse, "{at}");
+        }
+        assert_eq!(line.settled(), [(1, Outcome::Rejected(Reason::Distrusted))]);
+        // From a whole way later on all is known again.
+        line.feed(millis(1200), GateInput::Encoder { counts: 201 });
+        line.feed(millis(1300), GateInput::Part { part: 2 });
+        line.feed(millis(1300), accept(2));
+        assert_eq!(line.feed(millis(1400), GateInput::Encoder { counts: 1000 }), wiring == Wiring::AcceptPulse);
+        assert_eq!(line.settled()[1], (2, Outcome::Passed));
+    }
+}

@@ -2,19 +2,25 @@
 //!
 //! The oracle is the belt itself: where each part is, which results had come before it reached the gate.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "helpers of tests may fail the test")]
 
+mod streams;
+
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use mudenet_board::gate::{Delay, Gate, GateConfig, GateEvent, GateInput, Outcome, Wiring};
 use mudenet_board::{Micros, Verdict, millis};
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const PULSE: Micros = millis(20);
 const WAY: i64 = 500_000;
 const PITCH: i64 = 50_000;
-const EVENTS: u32 = 150_000;
+const STREAMS: u32 = 300;
+const LONGEST: usize = 1000;
 
 struct Part {
     number: u32,
@@ -61,8 +67,12 @@ impl Belt {
     }
 
     fn feed(&mut self, input: GateInput) {
+        self.feed_at(input, self.now);
+    }
+
+    fn feed_at(&mut self, input: GateInput, at: Micros) {
         let (settled, twice, passed) = (&mut self.settled, &mut self.twice, &mut self.passed);
-        self.gate.handle(input, self.now, &mut |event| {
+        self.gate.handle(input, at, &mut |event| {
             if let GateEvent::Settled { part, outcome } = event {
                 *twice += u32::from(settled.insert(part, outcome).is_some());
                 *passed += u32::from(outcome == Outcome::Passed);
@@ -129,88 +139,135 @@ impl Belt {
     }
 }
 
-fn run(wiring: Wiring, encoder: bool, seed: u64) -> (u32, Belt) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut belt = Belt::new(wiring, encoder);
-    let mut number = 0;
-    let mut last_part_place = 0;
-    for _ in 0..EVENTS {
-        match rng.random_range(0..100) {
-            0..25 if belt.place() - last_part_place >= PITCH => {
-                last_part_place = belt.place();
-                number += 1;
-                belt.enter(number);
-                belt.feed(GateInput::Part { part: number });
+#[derive(Clone, Debug)]
+enum Step {
+    Part,
+    /// A part that the gate is told of by a loop that was held up.
+    LatePart {
+        lag: Micros,
+    },
+    Missed,
+    /// A part that nobody sees, and the next one, by which its loss is noticed.
+    Unseen,
+    /// The newest part but so many is judged.
+    Judge {
+        back: u32,
+        verdict: Verdict,
+    },
+    Hold(bool),
+    /// Parts in a heap, each with its verdict and the time to the next: closer than they can be, more than the queue holds.
+    Heap(Vec<(bool, Micros)>),
+    Back(i32),
+    EncoderLost,
+    Go {
+        counts: i32,
+        time: Micros,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let verdict = prop_oneof![8 => Just(Verdict::Accept), 1 => Just(Verdict::Reject), 1 => Just(Verdict::Fault)];
+    prop_oneof![
+        24 => Just(Step::Part),
+        2 => (0..40_000u64).prop_map(|lag| Step::LatePart { lag }),
+        3 => Just(Step::Missed),
+        1 => Just(Step::Unseen),
+        31 => (0..8u32, verdict).prop_map(|(back, verdict)| Step::Judge { back, verdict }),
+        1 => any::<bool>().prop_map(Step::Hold),
+        1 => vec((any::<bool>(), 0..8_000u64), 1..20).prop_map(Step::Heap),
+        1 => (0..20_000i32).prop_map(Step::Back),
+        1 => Just(Step::EncoderLost),
+        38 => (0..30_000i32, 0..30_000u64).prop_map(|(counts, time)| Step::Go { counts, time }),
+    ]
+}
+
+struct Line {
+    belt: Belt,
+    number: u32,
+    last_part_place: i64,
+}
+
+impl Line {
+    fn part(&mut self, input: impl Fn(u32) -> GateInput, refused: bool) {
+        self.last_part_place = self.belt.place();
+        self.number += 1;
+        self.belt.enter(self.number).refused = refused;
+        self.belt.feed(input(self.number));
+    }
+
+    fn step(&mut self, step: &Step) {
+        let clear = self.belt.place() - self.last_part_place >= PITCH;
+        let encoder = self.belt.encoder;
+        match step {
+            Step::Part if clear => self.part(|part| GateInput::Part { part }, false),
+            Step::Missed if clear => self.part(|part| GateInput::Missed { part }, true),
+            Step::LatePart { lag } if !encoder && self.belt.place() - self.last_part_place >= PITCH + *lag as i64 => {
+                self.number += 1;
+                let (part, now) = (self.number, self.belt.now);
+                self.last_part_place = self.belt.place() - *lag as i64;
+                self.belt.enter(part).due -= *lag as i64;
+                self.belt.feed_at(GateInput::Part { part }, now - lag);
             }
-            25..28 if belt.place() - last_part_place >= PITCH => {
-                last_part_place = belt.place();
-                number += 1;
-                belt.enter(number).refused = true;
-                belt.feed(GateInput::Missed { part: number });
+            Step::Unseen if clear => {
+                self.number += 1;
+                let part = self.number;
+                self.belt.enter(part).refused = true;
+                self.belt.move_belt(if encoder { 60_000 } else { 0 });
+                self.belt.wait(60_000);
+                self.belt.feed(GateInput::Unseen { part });
+                self.part(|part| GateInput::Part { part }, false);
             }
-            // A part that nobody sees, and the next one, by which its loss is noticed.
-            28 if belt.place() - last_part_place >= PITCH => {
-                number += 1;
-                belt.enter(number).refused = true;
-                let missing = number;
-                belt.move_belt(if encoder { 60_000 } else { 0 });
-                belt.wait(60_000);
-                belt.feed(GateInput::Unseen { part: missing });
-                last_part_place = belt.place();
-                number += 1;
-                belt.enter(number);
-                belt.feed(GateInput::Part { part: number });
-            }
-            29..60 => {
-                let of = number.saturating_sub(rng.random_range(0..8));
-                let verdict = match rng.random_range(0..10) {
-                    0 => Verdict::Reject,
-                    1 => Verdict::Fault,
-                    _ => Verdict::Accept,
-                };
-                belt.judge(of, verdict);
-            }
-            60 => belt.feed(GateInput::Hold(rng.random())),
-            // Parts in a heap: closer than they can be, more than the queue holds.
-            61 if !encoder && rng.random_ratio(1, 5) => {
-                for _ in 0..rng.random_range(1..20) {
-                    number += 1;
-                    belt.enter(number);
-                    belt.feed(GateInput::Part { part: number });
-                    belt.judge(number, if rng.random() { Verdict::Accept } else { Verdict::Reject });
-                    belt.wait(rng.random_range(0..8_000));
+            Step::Judge { back, verdict } => self.belt.judge(self.number.saturating_sub(*back), *verdict),
+            Step::Hold(held) => self.belt.feed(GateInput::Hold(*held)),
+            Step::Heap(parts) if !encoder => {
+                for (good, time) in parts {
+                    self.part(|part| GateInput::Part { part }, false);
+                    self.belt.judge(self.number, if *good { Verdict::Accept } else { Verdict::Reject });
+                    self.belt.wait(*time);
                 }
-                last_part_place = belt.place();
             }
-            62 if encoder => belt.move_belt(-rng.random_range(0..20_000)),
-            _ => {
+            Step::Back(counts) if encoder => self.belt.move_belt(-counts),
+            Step::EncoderLost if encoder => {
+                self.belt.parts.iter_mut().for_each(|part| part.refused = true);
+                self.belt.feed(GateInput::EncoderLost);
+            }
+            Step::Go { counts, time } => {
                 if encoder {
-                    belt.move_belt(rng.random_range(0..30_000));
+                    self.belt.move_belt(*counts);
                 }
-                belt.wait(rng.random_range(0..30_000));
+                self.belt.wait(*time);
             }
+            _ => {}
         }
     }
-    belt.feed(GateInput::Hold(false));
-    for _ in 0..40 {
-        belt.move_belt(if encoder { 20_000 } else { 0 });
-        belt.wait(20_000);
+
+    fn clear(&mut self) {
+        self.belt.feed(GateInput::Hold(false));
+        for _ in 0..40 {
+            self.belt.move_belt(if self.belt.encoder { 20_000 } else { 0 });
+            self.belt.wait(20_000);
+        }
     }
-    (number, belt)
 }
 
 #[test]
 fn no_unproven_part_gets_away_and_each_is_settled_once() {
     for wiring in [Wiring::RejectPulse, Wiring::AcceptPulse] {
         for encoder in [false, true] {
-            for seed in 0..3 {
-                let (parts, belt) = run(wiring, encoder, seed);
-                assert_eq!(belt.twice, 0, "{wiring:?} encoder {encoder} seed {seed}");
-                assert_eq!(belt.settled.len(), parts as usize, "{wiring:?} encoder {encoder} seed {seed}");
-                assert_eq!(belt.gate.waiting(), 0);
-                assert!(parts > EVENTS / 20, "{parts} parts");
-                assert!(belt.passed > parts / 20, "{} of {parts} passed: good parts do pass", belt.passed);
-            }
+            let (parts, passed) = (Cell::new(0), Cell::new(0));
+            streams::for_all(STREAMS, LONGEST, step(), |steps| {
+                let mut line = Line { belt: Belt::new(wiring, encoder), number: 0, last_part_place: 0 };
+                steps.iter().for_each(|step| line.step(step));
+                line.clear();
+                assert_eq!(line.belt.twice, 0, "parts settled twice");
+                assert_eq!(line.belt.settled.len(), line.number as usize, "parts settled");
+                assert_eq!(line.belt.gate.waiting(), 0);
+                parts.set(parts.get() + line.number);
+                passed.set(passed.get() + line.belt.passed);
+            });
+            let (parts, passed) = (parts.get(), passed.get());
+            assert!(parts > STREAMS * LONGEST as u32 / 40, "{parts} parts");
+            assert!(passed > parts / 20, "{passed} of {parts} passed: good parts do pass");
         }
     }
 }

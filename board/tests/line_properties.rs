@@ -1,17 +1,19 @@
 //! Machine and gate together, over random streams of events, damaged results among them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "helpers of tests may fail the test")]
 
+mod streams;
+
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use mudenet_board::gate::{Delay, Gate, GateConfig, GateEvent, GateInput, Outcome, Wiring};
 use mudenet_board::machine::{Config, Event, Input, Machine, ResultMode};
 use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros, Verdict, millis};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
-const EVENTS: u32 = 150_000;
+const FIRST: u32 = u32::MAX - 500;
 
 struct Line {
     machine: Machine,
@@ -36,7 +38,7 @@ impl Line {
         let delay = Delay::Time { delay: millis(300), pitch: millis(10) };
         let gate = GateConfig { delay, pulse: millis(5), wiring: Wiring::AcceptPulse };
         Self {
-            machine: Machine::new(config, u32::MAX - 500, 0).unwrap(),
+            machine: Machine::new(config, FIRST, 0).unwrap(),
             gate: Gate::new(gate, 0).unwrap(),
             now: 0,
             parts: 0,
@@ -129,69 +131,124 @@ impl Line {
     }
 }
 
-fn random_result(rng: &mut ChaCha8Rng, part: u32) -> PartResult {
-    let verdict = [Verdict::Accept, Verdict::Accept, Verdict::Reject, Verdict::Fault][rng.random_range(0..4)];
-    let score = if rng.random_ratio(1, 30) { f32::NAN } else { rng.random() };
-    PartResult::new(part, verdict, score, rng.random_range(0..3))
+#[derive(Clone, Debug)]
+enum Step {
+    /// An edge, before it so many that the kernel dropped.
+    Trigger {
+        lost: u32,
+    },
+    /// The part in work is judged.
+    Result(Judged),
+    /// A part of before is judged once more.
+    Stale(Judged),
+    AckLine(bool),
+    Ack,
+    RecipeStrobe {
+        level: bool,
+        number: u16,
+    },
+    RecipeLoaded {
+        ok: bool,
+    },
+    Input(Input),
+    Hold(bool),
+    Wait(Micros),
 }
 
-fn run(mode: ResultMode, seed: u64) -> Line {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+/// Verdict and score; the recipe is the one in use or another.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    verdict: Verdict,
+    score: f32,
+    other_recipe: bool,
+}
+
+impl Judged {
+    fn of(self, part: u32, recipe: Option<u16>) -> PartResult {
+        let recipe = recipe.unwrap_or(0);
+        PartResult::new(part, self.verdict, self.score, if self.other_recipe { recipe + 1 } else { recipe })
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let verdict = prop_oneof![2 => Just(Verdict::Accept), 1 => Just(Verdict::Reject), 1 => Just(Verdict::Fault)];
+    let score = prop_oneof![29 => 0.0f32..1.0, 1 => Just(f32::NAN)];
+    let judged = (verdict, score, proptest::bool::weighted(0.05)).prop_map(|(verdict, score, other_recipe)| Judged {
+        verdict,
+        score,
+        other_recipe,
+    });
+    let error = (0..ErrorCode::ALL.len()).prop_map(|index| Input::Fail(ErrorCode::ALL[index]));
+    let input = prop_oneof![
+        1 => error,
+        12 => Just(Input::Reset),
+        3 => Just(Input::Halt),
+        6 => Just(Input::Start),
+        3 => Just(Input::Camera(false)),
+        6 => Just(Input::Camera(true)),
+        1 => Just(Input::Room(false)),
+        2 => Just(Input::Room(true)),
+        1 => Just(Input::Alert),
+    ];
+    prop_oneof![
+        250 => prop_oneof![199 => Just(0u32), 1 => 1..4u32].prop_map(|lost| Step::Trigger { lost }),
+        600 => judged.clone().prop_map(Step::Result),
+        10 => judged.prop_map(Step::Stale),
+        40 => any::<bool>().prop_map(Step::AckLine),
+        150 => Just(Step::Ack),
+        40 => (any::<bool>(), 0..5u16).prop_map(|(level, number)| Step::RecipeStrobe { level, number }),
+        80 => proptest::bool::weighted(0.8).prop_map(|ok| Step::RecipeLoaded { ok }),
+        130 => input.prop_map(Step::Input),
+        10 => proptest::bool::weighted(0.25).prop_map(Step::Hold),
+        460 => (0..millis(20)).prop_map(Step::Wait),
+        10 => (0..millis(1500)).prop_map(Step::Wait),
+    ]
+}
+
+fn run(mode: ResultMode, steps: &[Step]) -> Line {
     let mut line = Line::new(mode);
     let mut seqno: u32 = u32::MAX - 50;
-    for input in [Input::Start, Input::Camera(true)] {
+    for input in [Input::Start, Input::Camera(true), Input::RecipeStrobe { level: true, number: 1 }] {
         line.feed(input);
     }
-    for _ in 0..EVENTS {
-        match rng.random_range(0..200) {
-            0..25 => {
-                let lost = if rng.random_ratio(1, 200) { rng.random_range(1..4) } else { 0 };
+    for step in steps {
+        match step.clone() {
+            Step::Trigger { lost } => {
                 // The count starts with the first edge: nothing is known of before.
                 let lost = if line.parts == 0 { 0 } else { lost };
                 seqno = seqno.wrapping_add(1 + lost);
                 line.parts += u64::from(1 + lost);
                 line.feed(Input::Trigger { seqno: Some(seqno) });
             }
-            50..110 => {
+            Step::Result(judged) => {
                 if let Some(part) = line.waiting {
-                    let result = random_result(&mut rng, part);
-                    line.found.insert(part, Some(result));
+                    let result = judged.of(part, line.machine.recipe());
+                    line.found.insert(part, Some(result).filter(|_| !judged.other_recipe));
                     line.feed(Input::Result(result));
                 }
             }
-            110 => {
-                let stale = random_result(&mut rng, (u32::MAX - 500).wrapping_add(line.parts as u32).wrapping_sub(2));
-                if line.waiting != Some(stale.part()) {
-                    line.feed(Input::Result(stale));
+            Step::Stale(judged) => {
+                let part = FIRST.wrapping_add(line.parts as u32).wrapping_sub(2);
+                if line.waiting != Some(part) {
+                    line.feed(Input::Result(judged.of(part, line.machine.recipe())));
                 }
             }
-            111..115 => line.feed(Input::AckLine(rng.random())),
-            115..130 => {
+            Step::AckLine(level) => line.feed(Input::AckLine(level)),
+            Step::Ack => {
                 if let Some(shown) = line.machine.shown() {
                     line.feed(Input::Ack { part: shown.part() });
                 }
             }
-            130..134 => {
-                line.feed(Input::RecipeStrobe { level: rng.random(), number: rng.random_range(0..5) });
-            }
-            134..142 => {
+            Step::RecipeStrobe { level, number } => line.feed(Input::RecipeStrobe { level, number }),
+            Step::RecipeLoaded { ok } => {
                 if let Some(number) = line.loading.take() {
-                    line.feed(Input::RecipeLoaded { number, ok: rng.random_ratio(4, 5) });
+                    line.feed(Input::RecipeLoaded { number, ok });
                 }
                 line.feed(Input::RecipeStrobe { level: false, number: 0 });
             }
-            142 if rng.random_ratio(1, 3) => {
-                line.feed(Input::Fail(ErrorCode::ALL[rng.random_range(0..ErrorCode::ALL.len())]))
-            }
-            143..147 => line.feed(Input::Reset),
-            147 => line.feed(Input::Halt),
-            148..150 => line.feed(Input::Start),
-            150 => line.feed(Input::Camera(false)),
-            151..153 => line.feed(Input::Camera(true)),
-            153 => line.feed(Input::Room(rng.random_ratio(3, 4))),
-            154 => line.tell(GateInput::Hold(rng.random_ratio(1, 4))),
-            155 => line.wait(rng.random_range(0..millis(1500))),
-            _ => line.wait(rng.random_range(0..millis(20))),
+            Step::Input(input) => line.feed(input),
+            Step::Hold(held) => line.tell(GateInput::Hold(held)),
+            Step::Wait(time) => line.wait(time),
         }
     }
     line.wait(millis(3000));
@@ -201,19 +258,21 @@ fn run(mode: ResultMode, seed: u64) -> Line {
 #[test]
 fn every_part_is_settled_once_and_only_proven_ones_pass() {
     for mode in [ResultMode::OneShot { width: millis(10) }, ResultMode::Latch, ResultMode::Ack] {
-        for seed in 0..3 {
-            let line = run(mode, seed);
-            assert_eq!(line.found.len() as u64, line.parts, "{mode:?} seed {seed}: every part has a number");
-            assert_eq!(line.settled.len() as u64, line.parts, "{mode:?} seed {seed}: and one disposition");
-            let mut passed = 0;
+        let (published, passed) = (Cell::new(0), Cell::new(0));
+        streams::for_all(300, 2000, step(), |steps| {
+            let line = run(mode, steps);
+            assert_eq!(line.found.len() as u64, line.parts, "every part has a number");
+            assert_eq!(line.settled.len() as u64, line.parts, "and one disposition");
             for (part, outcome) in &line.settled {
                 if *outcome == Outcome::Passed {
-                    passed += 1;
+                    passed.set(passed.get() + 1);
                     let found = line.found[part];
                     assert!(found.is_some_and(|found| found.verdict().is_accept()), "part {part} passed on {found:?}");
                 }
             }
-            assert!(line.published.len() > 1000 && passed > 100, "{mode:?}: {passed} of {} passed", line.parts);
-        }
+            published.set(published.get() + line.published.len());
+        });
+        let (published, passed) = (published.get(), passed.get());
+        assert!(published > 3000 && passed > 500, "{mode:?}: {passed} of {published} passed");
     }
 }

@@ -248,6 +248,29 @@ fn a_failure_makes_the_part_in_work_a_fault() {
 }
 
 #[test]
+fn a_recipe_that_is_not_trusted_takes_no_part_until_one_is_loaded() {
+    for trigger in [TriggerMode::External, TriggerMode::Interval(millis(5))] {
+        let mut line = Box::ready(Config { trigger, ..mode(ResultMode::Latch) });
+        let interval = trigger != TriggerMode::External;
+        if interval {
+            line.feed(millis(1), Input::Result(good(100)));
+        }
+        let events = line.feed(millis(2), Input::Distrust);
+        assert_eq!(events, [Event::Error(ErrorCode::RecipeFailed)]);
+        assert_eq!((line.machine.recipe(), line.machine.state()), (None, State::Error));
+        let taken = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Inspect { .. }));
+        let events = line.feed(millis(30), Input::Reset);
+        assert_eq!((taken(&events), line.machine.state()), (false, State::Initialized), "no part of its own either");
+        assert!(!taken(&line.feed(millis(40), TRIGGER)));
+        line.feed(millis(50), Input::RecipeStrobe { level: true, number: 3 });
+        line.feed(millis(50), Input::RecipeStrobe { level: false, number: 3 });
+        let events = line.feed(millis(60), Input::RecipeLoaded { number: 3, ok: true });
+        assert!(events.contains(&Event::Recipe { number: 3, loaded: true }));
+        assert_eq!(taken(&events) || line.lines().ready, true);
+    }
+}
+
+#[test]
 fn the_machine_triggers_itself() {
     let config = Config { trigger: TriggerMode::Interval(millis(100)), ..mode(ResultMode::Latch) };
     let mut line = Box::ready(config);
@@ -257,6 +280,20 @@ fn the_machine_triggers_itself() {
     line.feed(millis(30), Input::Result(good(100)));
     let events = line.feed(millis(100), Input::Tick);
     assert_eq!(events, [Event::Strobe, Event::Inspect { part: 101 }]);
+}
+
+#[test]
+fn with_a_part_sensor_the_machine_triggers_itself_only_while_a_part_is_there() {
+    let mut line = Box::ready(Config { trigger: TriggerMode::Interval(millis(100)), ..mode(ResultMode::Latch) });
+    line.feed(millis(1), Input::Present(false));
+    let count = |line: &Box| line.events.iter().filter(|event| matches!(event, Event::Inspect { .. })).count();
+    let before = count(&line);
+    line.feed(millis(20), Input::Result(good(100)));
+    line.feed(millis(900), Input::Tick);
+    assert_eq!(count(&line), before);
+    assert!(line.lines().ready);
+    line.feed(millis(950), Input::Present(true));
+    assert_eq!(count(&line), before + 1, "at once");
 }
 
 #[test]
@@ -284,4 +321,22 @@ fn settings_out_of_range_are_named() {
         error(mode(ResultMode::OneShot { width: millis(9) })),
         "strobe width is 9000 µs, expected at least 10000 µs"
     );
+}
+
+#[test]
+fn a_result_by_another_recipe_than_the_one_in_use_is_a_fault() {
+    let mut line = Box::ready(Config::default());
+    line.feed(millis(10), TRIGGER);
+    let events = line.feed(millis(40), Input::Result(PartResult::new(100, Verdict::Accept, 0.5, 4)));
+    assert_eq!(events, [Event::Error(ErrorCode::InspectionFailed), Event::Publish(PartResult::fault(100, 4))]);
+    assert!(line.lines().ng && line.lines().error);
+}
+
+#[test]
+fn an_alert_shows_until_a_reset_and_parts_are_taken() {
+    let mut line = Box::ready(Config::default());
+    line.feed(millis(10), Input::Alert);
+    assert_eq!(line.lines(), Lines { ready: true, ng: true, error: true, ..Lines::default() });
+    line.feed(millis(20), Input::Reset);
+    assert!(!line.lines().error);
 }

@@ -5,8 +5,7 @@ use crate::model::choice_name;
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 
-/// The choices of a run by assumption, named as on the command line. What the freezer chooses (A-016, A-017's margin,
-/// A-020) is in `mudenet.scoring`.
+/// The choices of a run by assumption, named as on the command line. The freezer adds its own.
 pub fn choices(run: &ModelRun) -> BTreeMap<String, String> {
     let layers = &run.architecture.choices;
     let teacher = &run.teacher;
@@ -74,5 +73,7 @@ pub fn questions() -> Vec<Question> {
         question("A-020", "clamp", Stage::Freeze, "clamp", numbers(&["off", "on"])),
         question("A-021", "learning rate", Stage::Train, "schedule", names::<crate::train::Schedule>()),
         question("A-025", "target", Stage::Distill, "target", names::<crate::backbone::TargetKind>()),
+        question("A-030", "statistic of the ranges", Stage::Freeze, "ranges", numbers(&["min-max", "quantiles"])),
+        question("A-031", "pixels of the image score", Stage::Freeze, "top", numbers(&["1", "10", "100", "1000"])),
     ]
 }

@@ -186,10 +186,11 @@ fn farthest_first(candidates: &Tensor, count: usize) -> Tensor {
     candidates.index_select(0, &Tensor::from_slice(&chosen))
 }
 
-/// (N, D), (K, D) → (N, K), not below 0.
+/// (N, D), (K, D) → (N, K), not below 0; computed in f64, as a difference of nearly equal numbers.
 fn squared_distances(a: &Tensor, b: &Tensor) -> Tensor {
-    let energy = |x: &Tensor| (x * x).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-    (energy(a).unsqueeze(1) + energy(b).unsqueeze(0) - a.matmul(&b.tr()) * 2.0).clamp_min(0.0)
+    let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
+    let energy = |x: &Tensor| (x * x).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+    (energy(&a).unsqueeze(1) + energy(&b).unsqueeze(0) - a.matmul(&b.tr()) * 2.0).clamp_min(0.0).to_kind(Kind::Float)
 }
 
 #[cfg(test)]

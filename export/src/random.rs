@@ -6,7 +6,7 @@ use crate::quantize::{Form, rewrite, simple_plan};
 use crate::train::Networks;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Scorer, TractScorer};
-use mudenet_edge::map::RangeObserver;
+use mudenet_edge::map::{RangeObserver, RangeStatistic};
 use mudenet_edge::preprocess::ModelInput;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +46,7 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
     }
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
     let scores = TractScorer::new(&unscored)?.score(&ModelInput::new(size, size, noise)?)?;
-    let mut observer = RangeObserver::new(meta.scoring.margin);
+    let mut observer = RangeObserver::new(meta.scoring.margin, RangeStatistic::MinMax);
     observer.observe(&scores)?;
     meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
     meta.threshold.value = 1.0;

@@ -1,15 +1,16 @@
 //! Quantized graphs in the runtime and in ONNX Runtime.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
 use mudenet_edge::bundle::{Bundle, pb};
 use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
-use mudenet_edge::map::Branch;
+use mudenet_edge::map::{Branch, Range};
 use mudenet_edge::preprocess::ModelInput;
 use mudenet_export::freeze::to_onnx;
+use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered, distances};
 use mudenet_export::model::Architecture;
-use mudenet_export::quantize::{Form, Plan, rewrite, simple_plan};
+use mudenet_export::quantize::{Form, Numbers, Plan, Program, rewrite, simple_plan};
 use mudenet_export::random;
 use std::collections::HashMap;
 use std::path::Path;
@@ -122,17 +123,72 @@ fn weights_of_16_bits_are_close_in_both_runtimes() {
     }
 }
 
+/// `count` vectors of the length that a memory over `architecture` has.
+fn memory(architecture: &Architecture, count: i64) -> Memory {
+    tch::manual_seed(7);
+    let length = architecture.embedding * REMEMBERED_LEVELS.len() as i64;
+    let vectors = Tensor::randn([count, length], (Kind::Float, tch::Device::Cpu));
+    Memory { remembered: Remembered::Teacher, components: None, vectors }
+}
+
+#[test]
+fn remembered_vectors_of_8_bits_give_true_distances_in_both_runtimes() {
+    let _generator = common::generator();
+    let architecture = Architecture::new(16, SIZE).unwrap();
+    let memory = memory(&architecture, 50);
+    let graph = to_onnx(&random::networks(&architecture, 4), &architecture, Some(&memory)).unwrap();
+    let image = image();
+    for form in [Form::Weights, Form::Full] {
+        let plan = simple_plan(&graph, form, &image).unwrap();
+        let stored = rewrite(&graph, &plan).unwrap();
+        assert!(stored.graph.as_ref().unwrap().initializer.iter().any(|t| t.name == "memory/remembered/weight/int8"));
+        // Every remembered vector as its codes stand for it, against the embedding that the rounded teacher gives.
+        let Numbers::Codes(codes) = &plan.weights["memory/remembered/weight"] else { panic!("not in 8 bits") };
+        let rounded = Tensor::from_slice(&codes.weights([50, memory.vectors.size()[1], 1, 1])) * -0.5;
+        let rounded = rounded.view(memory.vectors.size().as_slice());
+        let rounded = Memory { remembered: Remembered::Teacher, components: None, vectors: rounded };
+        let difference = (&rounded.vectors - &memory.vectors).abs().max().double_value(&[]);
+        assert!(difference > 0.0 && difference < 0.02, "{difference}");
+        let program = Program::new(&float_twin(&graph, &plan), &["memory/embedding"]).unwrap();
+        let seen = |name: &str, value: Tensor| match plan.activations.get(name) {
+            Some(activation) => activation.rounded(&value),
+            None => value,
+        };
+        let embedding = program.run(&image, seen).remove(0);
+        let expected = distances(&rounded, &embedding);
+        let mut meta = common::meta(SIZE as usize);
+        meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
+        let quantized = Bundle::assemble(stored, &meta).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let peer = &onnxruntime(folder.path(), &quantized, &image)["memory"];
+        let tract = tract(&quantized, &image);
+        let coarse =
+            LevelScores::new(3, SIZE as usize / 2, SIZE as usize / 2, vec![0.0; 3 * 64 * 64], vec![0.0; 3 * 64 * 64]);
+        let cells = SIZE as usize / 8;
+        let values = Vec::<f32>::try_from(peer.contiguous().view(-1)).unwrap();
+        let brought = coarse.unwrap().with_memory(cells, cells, &values).unwrap();
+        let limit = if form == Form::Weights { 1e-4 } else { 2e-3 };
+        assert!(mean_error(peer, &expected) < limit, "{form:?}: {}", mean_error(peer, &expected));
+        let flat = |scores: &LevelScores| Tensor::from_slice(scores.branch(Branch::Memory));
+        let error = mean_error(&flat(&tract), &flat(&brought));
+        assert!(error < limit, "{form:?}: {error}");
+    }
+}
+
 #[test]
 fn files_are_a_quarter_and_half_as_large() {
     let architecture = Architecture::new(32, 256).unwrap();
     let size = |graph: pb::ModelProto| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.onnx");
-        Bundle::assemble(graph, &common::meta(256)).unwrap().save(&file).unwrap();
+        let mut meta = common::meta(256);
+        meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
+        Bundle::assemble(graph, &meta).unwrap().save(&file).unwrap();
         std::fs::metadata(file).unwrap().len() as f64
     };
     let _generator = common::generator();
-    let graph = to_onnx(&random::networks(&architecture, 4), &architecture, None).unwrap();
+    let memory = memory(&architecture, 2000);
+    let graph = to_onnx(&random::networks(&architecture, 4), &architecture, Some(&memory)).unwrap();
     let image = Tensor::zeros([1, 3, 256, 256], (Kind::Float, tch::Device::Cpu));
     let quantized = |form| rewrite(&graph, &simple_plan(&graph, form, &image).unwrap()).unwrap();
     let float = size(graph.clone());

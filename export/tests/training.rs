@@ -6,6 +6,7 @@ mod common;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::decode;
 use mudenet_edge::inspector::Inspector;
+use mudenet_edge::map::{Branch, RangeStatistic};
 use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{FreezeOptions, freeze};
 use mudenet_export::model::{Architecture, Mode, descriptor};
@@ -107,6 +108,26 @@ fn a_training_lowers_the_loss_and_scores_alike_in_the_runtime() {
     scores.sort_by(f32::total_cmp);
     assert_eq!(scores, bundle.meta().parity.good_scores);
     assert!(scores.iter().all(|score| *score <= bundle.meta().threshold.value));
+
+    // Other choices of the freezer are told, and do what they say.
+    let other = FreezeOptions { ranges: RangeStatistic::Quantiles, top: 9.try_into().unwrap(), ..FREEZE };
+    let other = freeze(&run, &networks, &other).unwrap();
+    for branch in [Branch::Structural, Branch::Logical] {
+        let ranges = |bundle: &Bundle| bundle.meta().scoring.ranges.of(branch).to_vec();
+        for (narrow, whole) in ranges(&other).iter().zip(ranges(&bundle)) {
+            assert!(whole.min <= narrow.min && narrow.max < whole.max, "{narrow:?} {whole:?}");
+        }
+    }
+    let told = |key: &str| other.meta().assumptions.get(key).map(String::as_str);
+    assert_eq!([told("A-030"), told("A-031")], [Some("ranges quantiles"), Some("top 9")]);
+    let (map, score) = {
+        let inspection = Inspector::new(&other).unwrap().inspect(&decode(&run.held_back[0]).unwrap()).unwrap();
+        (inspection.map, inspection.score.value)
+    };
+    let mut values = map.0.values;
+    values.sort_by(|a, b| b.total_cmp(a));
+    let mean = values[..9].iter().sum::<f32>() / 9.0;
+    assert!((score - mean).abs() <= 1e-5 * mean.abs() && score < values[0], "{score}, expected {mean}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod meta;
 mod storage;
+mod structure;
 mod validate;
 
 use crate::record::write_file;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 pub use storage::{Agreement, AgreementObserver, Difference, StorageForm, StorageReport, TestReport};
+pub use structure::MAX_STRUCTURE;
 pub use tract_onnx::pb;
 
 /// Largest model file that is read, bytes.
@@ -63,14 +65,7 @@ impl Bundle {
     /// [`BundleError`], naming the file and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         let io = |source| BundleError::Io { path: path.to_owned(), action: "read", source };
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        if length > MAX_BYTES {
-            return Err(BundleError::Content {
-                path: path.to_owned(),
-                reason: format!("is {length} bytes long, more than the {MAX_BYTES} a model may have"),
-            });
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = crate::limits::read(path, MAX_BYTES).map_err(io)?;
         Self::from_bytes(&bytes).map_err(|reason| BundleError::Content { path: path.to_owned(), reason })
     }
 
@@ -82,6 +77,7 @@ impl Bundle {
         if bytes.is_empty() {
             return Err("is empty, not an ONNX model".into());
         }
+        structure::check(bytes)?;
         let graph = pb::ModelProto::decode(bytes).map_err(|e| format!("is not an ONNX model ({e})"))?;
         let meta = Meta::read(&graph)?;
         validate::graph(&graph, &meta)?;

@@ -1,5 +1,6 @@
 //! How a bundle's numbers are stored, and what that did to its scores.
 
+use super::{LOGICAL, MEMORY, STRUCTURAL};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,9 @@ pub struct Agreement {
     pub structural: Difference,
     /// Of the output `logical`.
     pub logical: Difference,
+    /// Of the output `memory`, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Difference>,
     /// Largest difference of an image score, relative to that score.
     pub score: f32,
     /// Spearman's rank correlation of the image scores; `None` under two images or where all scores are equal.
@@ -121,7 +125,7 @@ impl std::fmt::Display for StorageReport {
 impl std::fmt::Display for Agreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} images", self.images)?;
-        for (name, difference) in [("structural", self.structural), ("logical", self.logical)] {
+        for (name, difference) in self.outputs() {
             write!(f, "; {name} mean {:.1e}, largest {:.1e}", difference.mean, difference.max)?;
         }
         write!(f, "; score {:.1e}", self.score)?;
@@ -129,6 +133,13 @@ impl std::fmt::Display for Agreement {
             write!(f, "; rank correlation {rank:.4}")?;
         }
         Ok(())
+    }
+}
+
+impl Agreement {
+    /// The outputs compared, by name.
+    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, Difference)> {
+        [(STRUCTURAL, self.structural), (LOGICAL, self.logical)].into_iter().chain(self.memory.map(|m| (MEMORY, m)))
     }
 }
 
@@ -155,8 +166,11 @@ impl AgreementObserver {
     ) {
         use crate::map::Branch;
         self.sum.images += 1;
-        for (branch, sum) in [(Branch::Structural, &mut self.sum.structural), (Branch::Logical, &mut self.sum.logical)]
-        {
+        let mut sums = vec![(Branch::Structural, &mut self.sum.structural), (Branch::Logical, &mut self.sum.logical)];
+        if expected.levels(Branch::Memory) > 0 {
+            sums.push((Branch::Memory, self.sum.memory.get_or_insert_default()));
+        }
+        for (branch, sum) in sums {
             let difference = Difference::of(got.branch(branch), expected.branch(branch));
             sum.max = larger(sum.max, difference.max);
             sum.mean += difference.mean;
@@ -171,6 +185,7 @@ impl AgreementObserver {
         let images = self.sum.images.max(1) as f32;
         self.sum.structural.mean /= images;
         self.sum.logical.mean /= images;
+        self.sum.memory.iter_mut().for_each(|memory| memory.mean /= images);
         self.sum.rank_correlation = crate::metric::rank_correlation(&self.scores[0], &self.scores[1]);
         self.sum
     }

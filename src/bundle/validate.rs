@@ -51,11 +51,23 @@ pub(super) fn graph(model: &pb::ModelProto, meta: &Meta) -> Result<(), String> {
             ));
         }
     }
-    graph.initializer.iter().try_for_each(finite)
+    graph.initializer.iter().try_for_each(weights)
 }
 
-/// Refuses weights that are not finite numbers: they would turn every part into a fault on the line.
-fn finite(tensor: &pb::TensorProto) -> Result<(), String> {
+/// Refuses weights in other files, and weights that are not finite numbers: they would turn every part into a fault on the
+/// line.
+fn weights(tensor: &pb::TensorProto) -> Result<(), String> {
+    if !tensor.external_data.is_empty() || tensor.data_location.is_some_and(|place| place != 0) {
+        return Err(format!("weight {} is in another file: a bundle is one file", tensor.name));
+    }
+    if tensor.data_type == DataType::Float16 as i32 {
+        // All ones in the exponent.
+        let mut halves = tensor.raw_data.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        return match halves.find(|bits| bits & 0x7c00 == 0x7c00) {
+            Some(_) => Err(format!("weight {} holds a value that is not a finite number", tensor.name)),
+            None => Ok(()),
+        };
+    }
     if tensor.data_type != DataType::Float as i32 {
         return Ok(());
     }

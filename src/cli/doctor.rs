@@ -2,6 +2,8 @@
 
 mod system;
 
+pub(super) use system::clock_synchronised;
+
 use super::run::devices;
 use super::{ACCEPTED, FAILED};
 use mudenet_board::gate::Delay;
@@ -135,7 +137,13 @@ fn camera(config: &Config) -> Vec<Finding> {
     let todo = "see `v4l2-ctl --list-devices`, camera.device and the cable; the user needs the group video";
     let mut camera = match devices::camera(&config.camera) {
         Ok(camera) => camera,
-        Err(error) => return vec![broken("camera", format!("{error:#}"), todo)],
+        Err(error) => {
+            let mut found = vec![broken("camera", format!("{error:#}"), todo)];
+            if matches!(config.camera.source, CameraSource::Device(_)) {
+                found.extend(system::cameras());
+            }
+            return found;
+        }
     };
     let wait = Duration::from_micros(config.line.capture_timeout);
     match camera.trigger(wait).and_then(|_| camera.trigger(wait)) {

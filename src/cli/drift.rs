@@ -4,7 +4,7 @@ use super::ACCEPTED;
 use anyhow::{Result, bail};
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::decide::Verdict;
-use mudenet_edge::decide::drift::{Advice, Baseline, Direction, Drift, Finding, Limits, Quantity, Sample, examine};
+use mudenet_edge::decide::drift::{Advice, Baseline, Direction, Drift, Finding, Limits, Sample, examine};
 use mudenet_edge::record::journal::{Entry, Records, Selection, Stamp};
 use serde_json::json;
 use std::io::Write;
@@ -111,28 +111,5 @@ fn text(drift: &Drift, entries: &[Entry]) -> String {
             }
         );
     }
-    text + &answer(drift) + "\n"
-}
-
-/// One sentence: what happened and what to do.
-fn answer(drift: &Drift) -> String {
-    let changed = drift.findings.iter().flatten().filter(|finding| finding.advice > Advice::Stable);
-    let causes: Vec<&str> = changed
-        .map(|finding| {
-            let up = finding.median_now > finding.median_before;
-            match (finding.quantity, up) {
-                (Quantity::Score, true) => "good parts score higher: more of them are rejected than was promised",
-                (Quantity::Score, false) => "good parts score lower: defects may slip through",
-                (Quantity::Brightness, true) => "pictures are brighter: look at light, exposure and stray light",
-                (Quantity::Brightness, false) => "pictures are darker: look at the lamp, dust and the aperture",
-                (Quantity::Sharpness, true) => "pictures are sharper or noisier: look at focus, gain and exposure",
-                (Quantity::Sharpness, false) => "pictures are less sharp: look at focus, dirt on the lens, vibration",
-            }
-        })
-        .collect();
-    match drift.advice {
-        Advice::Stable => "stable: good parts look as they did at calibration".into(),
-        Advice::Watch => format!("watch: {}", causes.join("; ")),
-        Advice::Recalibrate => format!("recalibrate: {}", causes.join("; ")),
-    }
+    text + &drift.to_string() + "\n"
 }

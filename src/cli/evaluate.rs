@@ -219,7 +219,7 @@ fn read_inspection(folder: &Path, set: &DataSet, sample: &Sample, threshold: f32
     let (row, column) = (at / map.0.width, at % map.0.width);
     let score = ImageScore { value, row, column, branch: Branch::Structural, level: 0 };
     let verdict = if value.is_finite() { decide(&score, threshold) } else { Verdict::Fault };
-    Ok(Inspection { map, score, verdict })
+    Ok(Inspection { map, score, verdict, areas: vec![], zone: None })
 }
 
 /// The figures in columns, in percent.

@@ -1,9 +1,11 @@
 //! `mudenet-edge inspect --info`: what a model file says of itself.
 
 use anyhow::Result;
-use mudenet_edge::bundle::{Bundle, Meta};
+use mudenet_edge::bundle::{Bundle, Meta, RuntimeParity};
 use mudenet_edge::decide::{Threshold, ThresholdMethod};
-use mudenet_edge::map::{Range, Scoring};
+use mudenet_edge::infer::TractScorer;
+use mudenet_edge::map::{Branch, Range, Scoring};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,28 +14,39 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
     let bundle = Bundle::load(model)?;
     let bytes = std::fs::metadata(model)?.len();
     let meta = bundle.meta();
+    let scorer = TractScorer::new(&bundle)?;
     let text = if json {
+        let operators = scorer.operators();
+        let operators: Vec<_> = operators
+            .iter()
+            .map(|operator| serde_json::json!({"name": operator.name, "method": operator.method, "shape": operator.shape}))
+            .collect();
         let object = serde_json::json!({
             "model": model, "sha256": bundle.sha256(), "bytes": bytes,
             "preprocess": meta.preprocess, "scoring": meta.scoring, "threshold": meta.threshold,
             "assumptions": meta.assumptions, "training": meta.training, "parity": meta.parity,
+            "engine": scorer.engine().to_string(), "operators": operators, "not_accelerated": scorer.not_accelerated(),
         });
         format!("{object}\n")
     } else {
-        readable(model, bundle.sha256(), bytes, meta)
+        readable(model, bundle.sha256(), bytes, meta) + &plan(&scorer)
     };
     Ok(write!(std::io::stdout(), "{text}")?)
 }
 
 fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     let mut text = format!("model      {}, {bytes} bytes\nsha256     {sha256}\n", model.display());
-    let Scoring { ranges, margin, gaussian, clamp, .. } = &meta.scoring;
+    let Scoring { ranges, margin, gaussian, clamp, weights, top, .. } = &meta.scoring;
     text += &format!("input      {}×{} pixels\n", meta.preprocess.height, meta.preprocess.width);
     text += &format!("map        smoothed by σ {}, margin {margin}", gaussian.sigma);
     text += if *clamp { ", branches limited to 0–1\n" } else { "\n" };
-    for (name, ranges) in [("structural", &ranges.structural), ("logical", &ranges.logical)] {
+    if top.get() > 1 {
+        text += &format!("score      mean of the map's {top} largest pixels\n");
+    }
+    for branch in Branch::ALL.into_iter().filter(|branch| !ranges.of(*branch).is_empty()) {
         let range = |Range { min, max }: &Range| format!("{min:.3}–{max:.3}");
-        text += &format!("{name:10} good parts at {}\n", ranges.iter().map(range).collect::<Vec<_>>().join(", "));
+        let list = ranges.of(branch).iter().map(range).collect::<Vec<_>>().join(", ");
+        text += &format!("{:10} good parts at {list}, weight {}\n", branch.name(), weights.of(branch));
     }
     text += &format!("threshold  {}\n", threshold(&meta.threshold));
     if let (Some(least), Some(most)) = (meta.parity.good_scores.first(), meta.parity.good_scores.last()) {
@@ -51,9 +64,10 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     }
     let parity = &meta.parity;
     if parity.images > 0 {
-        let (structural, logical) = (parity.tract.structural, parity.tract.logical);
+        let RuntimeParity { structural, logical, memory } = parity.tract;
+        let memory = if ranges.memory.is_empty() { String::new() } else { format!(", {memory:.1e} memory") };
         text += &format!(
-            "parity     with training {structural:.1e} structural, {logical:.1e} logical on {} images\n",
+            "parity     with training {structural:.1e} structural, {logical:.1e} logical{memory} on {} images\n",
             parity.images
         );
     }
@@ -62,6 +76,19 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
         None => text += "stored as  f32\n",
     }
     text
+}
+
+/// How this machine computes the networks; `bench --plan` lists each operator.
+fn plan(scorer: &TractScorer) -> String {
+    let mut methods: BTreeMap<String, usize> = BTreeMap::new();
+    for operator in scorer.operators() {
+        *methods.entry(operator.method).or_default() += 1;
+    }
+    let counted: Vec<String> =
+        methods.iter().map(|(method, count)| format!("           {count} × {method}\n")).collect();
+    let left = scorer.not_accelerated();
+    let left = left.iter().map(|reason| format!("           not accelerated: {reason}\n"));
+    format!("computed   {}\n{}{}", scorer.engine(), counted.concat(), left.collect::<String>())
 }
 
 fn threshold(threshold: &Threshold) -> String {

@@ -9,10 +9,11 @@ use mudenet_edge::capture::{Frame, decode};
 use mudenet_edge::decide::Verdict;
 use mudenet_edge::guard::guarded;
 use mudenet_edge::inspector::Inspection;
+use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::{Line, overlay, verdict_word, write_map, write_png};
 use mudenet_edge::run::Pipeline;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +25,7 @@ Examples:
   mudenet-edge inspect --model bottle.onnx part.png
   mudenet-edge inspect --model bottle.onnx parts/ --out results
   mudenet-edge inspect --model bottle.onnx 'parts/**/*.png' --json > verdicts.jsonl
+  mudenet-edge inspect --recipe bottle.toml parts/
   mudenet-edge inspect --model bottle.onnx --info";
 
 /// Inspect pictures with a model, one line a picture
@@ -34,8 +36,11 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// The model, written by mudenet-export
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "recipe")]
+    model: Option<PathBuf>,
+    /// A recipe instead: its model with its region, mask, zones and thresholds
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "threshold", "info"])]
+    recipe: Option<PathBuf>,
     /// Pictures, folders (searched with their sub-folders), or quoted patterns such as 'parts/**/*.png'
     #[arg(required_unless_present = "info", value_name = "IMAGE|DIR|GLOB")]
     inputs: Vec<PathBuf>,
@@ -46,7 +51,8 @@ pub(super) struct Args {
     /// Write DIR/overlays/NAME.png (picture, heat map, contour at the threshold) and DIR/maps/NAME.tiff (32-bit scores)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print one JSON object a picture: image, verdict, score, threshold, branch, level, ms and, with a fault, error
+    /// Print one JSON object a picture: image, verdict, score, threshold, branch, level, ms and, where there is one, zone and
+    /// error
     #[arg(long)]
     json: bool,
     /// Reject above this score instead of the model's own threshold
@@ -56,14 +62,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     if args.info {
-        super::info::print(&args.model, args.json)?;
+        super::info::print(args.model.as_deref().unwrap_or(Path::new("")), args.json)?;
         return Ok(ACCEPTED);
     }
     let outputs = args.out.as_deref().map(Outputs::new);
     let inputs = resolve(&args.inputs, &outputs.as_ref().map(Outputs::folders).unwrap_or_default());
     let interrupted = interrupt_flag()?;
     let progress = progress_bar(inputs.len() as u64);
-    let pipeline = Pipeline::load(&args.model, args.threshold)?;
+    let pipeline = match (&args.recipe, &args.model) {
+        (Some(recipe), _) => Recipe::load(recipe)?.prepare()?,
+        (None, model) => Pipeline::load(model.as_deref().unwrap_or(Path::new("")), args.threshold)?,
+    };
     if let Some(outputs) = &outputs {
         let pictures: Vec<&Picture> = inputs.iter().filter_map(Input::picture).collect();
         outputs.prepare(&pictures)?;
@@ -101,7 +110,8 @@ impl Session {
                     Ok((frame, inspection, ms)) => {
                         let unwritten = self.write(picture, &frame, &inspection).err().map(|e| format!("{e:#}"));
                         let line = Line::inspected(&name, inspection.verdict, &inspection.score, threshold, ms);
-                        self.print(&Line { error: unwritten.as_deref(), ..line })?;
+                        let zone = inspection.zone.as_deref();
+                        self.print(&Line { error: unwritten.as_deref(), zone, ..line })?;
                     }
                     Err(reason) => {
                         self.remove_earlier(picture);
@@ -119,6 +129,8 @@ impl Session {
         let frame = guarded(|| decode(&picture.path)).map_err(|e| named(&e))?.map_err(|e| e.to_string())?;
         let outcome = self.pipeline.inspect(&frame);
         let inspection = outcome.result.map_err(|e| named(&e))?;
+        // Maps and overlays are of what was inspected.
+        let frame = self.pipeline.view(frame);
         Ok((frame, inspection, outcome.elapsed.as_secs_f64() * 1e3))
     }
 

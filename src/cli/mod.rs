@@ -13,6 +13,7 @@ mod golden;
 mod info;
 mod inputs;
 mod inspect;
+mod install;
 mod outputs;
 mod parallel;
 #[cfg(feature = "page")]
@@ -20,6 +21,10 @@ mod password;
 mod records;
 mod report;
 mod run;
+mod safe;
+mod schema;
+#[cfg(feature = "update")]
+mod update;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -55,7 +60,13 @@ enum Command {
     Run(run::Args),
     #[cfg(feature = "page")]
     Password(password::Args),
+    #[cfg(feature = "update")]
+    Update(update::Args),
     Doctor(doctor::Args),
+    Safe(safe::Args),
+    Schema(schema::Args),
+    Install(install::Install),
+    Uninstall(install::Uninstall),
     Collect(collect::Args),
 }
 
@@ -75,7 +86,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         #[cfg(feature = "page")]
         Command::Password(args) => password::run(&args),
+        #[cfg(feature = "update")]
+        Command::Update(args) => update::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Safe(args) => safe::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Install(args) => install::install(&args),
+        Command::Uninstall(args) => install::uninstall(&args),
         Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {

@@ -14,6 +14,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+#[cfg(feature = "parquet")]
+mod parquet;
+
 const AFTER_HELP: &str = "\
 Examples:
   mudenet-edge records /var/lib/mudenet/record --last 20
@@ -38,8 +41,13 @@ pub(super) struct Args {
     /// Write them as comma-separated values, with a line of headings
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write them as a Parquet file, with the keys of the record as columns
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "json"])]
+    parquet: Option<PathBuf>,
     /// Inspect the kept pictures again with this model and show what would change
     #[arg(long, value_name = "FILE", conflicts_with = "csv")]
+    #[cfg_attr(feature = "parquet", arg(conflicts_with = "parquet"))]
     model: Option<PathBuf>,
     /// Reject above this score instead of the model's own threshold
     #[arg(long, value_name = "SCORE", requires = "model", allow_negative_numbers = true)]
@@ -85,6 +93,12 @@ enum VerdictArg {
 pub(super) fn run(args: &Args) -> Result<u8> {
     let records = Records::open(&args.folder)?;
     let selection = selection(args);
+    #[cfg(feature = "parquet")]
+    if let Some(file) = &args.parquet {
+        let count = write_parquet(args, &records, &selection, file)?;
+        writeln!(std::io::stdout(), "{count} parts written to {}", file.display())?;
+        return Ok(note_damaged(&records)?);
+    }
     if let Some(model) = &args.model {
         reinspect(args, &records, &selection, model)?;
     } else if let Some(file) = &args.csv {
@@ -93,6 +107,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     } else {
         print(args, &records, &selection)?;
     }
+    Ok(note_damaged(&records)?)
+}
+
+/// Says where lines were passed over.
+fn note_damaged(records: &Records) -> std::io::Result<u8> {
     if records.damaged() > 0 {
         let lines = records.damaged();
         writeln!(std::io::stderr(), "note: {lines} lines are not whole (a power cut, or just being written)")?;
@@ -209,6 +228,25 @@ fn write_csv(args: &Args, records: &Records, selection: &Selection, file: &Path)
         if failed.is_err() { Err(std::io::Error::other("the record cannot be read")) } else { Ok(()) }
     })
     .map_err(|error| failed.err().unwrap_or(error.into()))?;
+    Ok(count)
+}
+
+#[cfg(feature = "parquet")]
+fn write_parquet(args: &Args, records: &Records, selection: &Selection, file: &Path) -> Result<u64> {
+    let mut count = 0;
+    let mut done = Ok(());
+    write_file(file, |writer| {
+        done = parquet::Table::new(writer).and_then(|mut table| {
+            each(args, records, selection, |entry| {
+                count += 1;
+                table.add(entry).map_err(std::io::Error::other)
+            })?;
+            table.finish()
+        });
+        // Whatever failed is told below; the file must not replace an earlier one.
+        if done.is_err() { Err(std::io::Error::other("it is not complete")) } else { Ok(()) }
+    })
+    .map_err(|error| done.err().unwrap_or(error.into()))?;
     Ok(count)
 }
 

@@ -1,10 +1,15 @@
 //! `mudenet-edge run`.
 
 pub(super) mod devices;
+mod golden;
 mod numbers;
 mod page;
+mod plant;
+mod recipes;
 mod report;
+mod settings;
 
+use super::doctor::clock_synchronised;
 use super::{ACCEPTED, FAILED, print_error};
 use anyhow::{Context, bail};
 use devices::{camera, connect, outputs};
@@ -18,15 +23,16 @@ use mudenet_edge::run::simulate::{Conveyor, Plant};
 use mudenet_edge::run::{Devices, JournalSink, Line, LineConfig, RecordSink, Watchdog};
 use numbers::PartNumbers;
 use report::{Console, print_report};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Ctrl-C or SIGTERM: no more parts are taken, those on the way to the gate go theirs, the lines go to their safe levels; a
 second one ends at once. SIGHUP: box.toml and its recipes are read again and the recipe in use is loaded anew between two
-parts; what else changed in box.toml needs a restart. Under systemd (Type=notify, WatchdogSec=10) the watchdog is fed only
-while the loop is alive and pictures are fresh.
+parts; what else changed in box.toml needs a restart. SIGUSR1: the golden samples of the recipe in use are tested beside the line,
+as every recipes.golden_hours; where one is judged wrong, everything is rejected until the recipe passes. Under systemd
+(Type=notify, WatchdogSec=10) the watchdog is fed only while the loop is alive and pictures are fresh.
 
 Exit code: 0 when stopped, 2 for an error, or where a simulated part left as good without having been judged good.
 
@@ -108,37 +114,58 @@ fn check(config: &Config) -> anyhow::Result<u8> {
 }
 
 fn serve(args: &Args, config: &Config) -> anyhow::Result<u8> {
-    let mut sinks = sinks(args, config.record.clone())?;
-    let page = page::open(config, config.record.as_ref(), &mut sinks)?;
+    let _claim = recipes::claim(config)?;
+    // Before all that takes time: until then the lines are as wired.
+    let outputs = outputs(config)?;
+    let page = page::open(config, config.record.as_ref())?;
+    let mut sinks = sinks(args, config.record.clone(), &page)?;
+    let plant = plant::Plant::open(config, false, &mut sinks)?;
     let mut numbers = PartNumbers::open(config.state.as_deref())?;
     let line_config = numbered(config.line, numbers.first());
     let mut line = Line::new(
         line_config,
         Devices {
             camera: camera(&config.camera)?,
-            outputs: outputs(config)?,
+            outputs,
             signal: None,
             sink: Box::new(sinks),
-            recipes: Box::new(RecipeFiles(config.recipes.clone())),
+            recipes: recipes::recipes(config, page::voice(&page))?,
             watchdog: Box::new(Systemd),
         },
     );
     connect(config, &mut line)?;
     page::start(page, config, config.record.as_ref(), false, &line)?;
+    let ending = plant.start(config, &line)?;
     let (handle, path, old) = (line.handle(), args.config.clone(), config.clone());
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    let test = golden::watch(config, &args.config, line.feed(), line.handle()).context("golden-sample test")?;
+    let mut signals = Signals::new([SIGHUP, SIGUSR1, SIGINT, SIGTERM]).context("signals cannot be caught")?;
     std::thread::spawn(move || {
         for signal in &mut signals {
-            let goes_on = if signal == SIGHUP { reload(&path, &old, &handle) } else { handle.stop() };
+            let goes_on = match signal {
+                SIGHUP => reload(&path, &old, &handle),
+                // One that is asked for while one waits is the same one.
+                SIGUSR1 => {
+                    let _ = test.try_send(());
+                    true
+                }
+                _ => handle.stop(),
+            };
             if !goes_on {
                 return;
             }
         }
     });
+    settings::note(config);
+    if !clock_synchronised() {
+        print_error(
+            "warning: nothing synchronises the clock; times in records may be wrong, control does not go by it",
+        );
+    }
     tell(&[sd_notify::NotifyState::Ready]);
     let report = line.run()?;
     tell(&[sd_notify::NotifyState::Stopping]);
     numbers.keep(&report.counters);
+    ending.wait();
     print_report(&report, None, args.json)?;
     Ok(ACCEPTED)
 }
@@ -154,8 +181,9 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     let plant = Plant::default();
     // So that the record of the real line stays that of real parts.
     let record = config.record.clone().map(|record| Settings { folder: record.folder.join("simulated"), ..record });
-    let mut sinks = sinks(args, record.clone())?;
-    let page = page::open(config, record.as_ref(), &mut sinks)?;
+    let page = page::open(config, record.as_ref())?;
+    let mut sinks = sinks(args, record.clone(), &page)?;
+    let peers = plant::Plant::open(config, true, &mut sinks)?;
     let mut line_config = numbered(config.line, 1);
     // The conveyor triggers, whatever does on the real line.
     line_config.station.machine.trigger = TriggerMode::External;
@@ -171,6 +199,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
         },
     );
     page::start(page, config, record.as_ref(), true, &line)?;
+    let ending = peers.start(config, &line)?;
     let mut conveyor = devices::conveyor(config, args.parts, args.pitch_ms, args.jitter, args.seed);
     if let Some(time) = args.soak {
         conveyor.parts = u32::try_from(time / conveyor.pitch).unwrap_or(u32::MAX).max(1);
@@ -186,6 +215,7 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     if driver.join().is_err() {
         bail!("the simulated conveyor failed");
     }
+    ending.wait();
     let outcome = plant.outcome(gate);
     if outcome.parts == 0 && !report.stopped_early && report.counters.recipe_changes == 0 {
         bail!("the box did not become ready: what was printed above says why");
@@ -194,13 +224,14 @@ fn simulate(args: &Args, config: &Config, folder: &Path) -> anyhow::Result<u8> {
     Ok(if outcome.escaped == 0 { ACCEPTED } else { FAILED })
 }
 
-/// Terminal and journal.
-fn sinks(args: &Args, record: Option<Settings>) -> anyhow::Result<Vec<Box<dyn RecordSink>>> {
+/// Terminal, journal and page.
+fn sinks(args: &Args, record: Option<Settings>, page: &page::Waiting) -> anyhow::Result<Vec<Box<dyn RecordSink>>> {
     let mut sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(Console::new(args.verbose))];
     if let Some(record) = record {
         let journal = Journal::open(record).context("record")?;
-        sinks.push(Box::new(JournalSink::new(journal)));
+        sinks.push(Box::new(JournalSink::new(journal, page::voice(page))));
     }
+    sinks.extend(page::sink(page));
     Ok(sinks)
 }
 
@@ -251,7 +282,16 @@ fn reload(path: &Path, old: &Config, handle: &mudenet_edge::run::Handle) -> bool
     if as_before != *old {
         print_error("reloaded recipes only: what else changed in box.toml needs a restart");
     }
-    handle.replace_recipes(Box::new(RecipeFiles(new.recipes)))
+    match recipes::recipes(&new, |text| print_error(&text)) {
+        Ok(recipes) => {
+            settings::note(&new);
+            handle.replace_recipes(recipes)
+        }
+        Err(error) => {
+            print_error(&format!("not reloaded: {error:#}"));
+            true
+        }
+    }
 }
 
 /// systemd's watchdog, where there is one.

@@ -4,6 +4,7 @@ mod gate;
 
 use super::raw::{self, Mode, Raw, Source};
 use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use crate::decide::drift::FEWEST;
 use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
 use crate::run::station::{GateSettings, InputLine, StationConfig};
@@ -33,10 +34,23 @@ impl Findings {
         }
     }
 
-    fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    pub(super) fn range(&mut self, key: &str, value: u32, range: RangeInclusive<u32>) {
         let (least, most) = (*range.start(), *range.end());
         self.rule(range.contains(&value), key, || format!("must be {least}–{most}, got {value}"));
     }
+}
+
+/// 0: never; fewer than [`FEWEST`] parts say nothing.
+fn drift_parts(raw: &Raw, found: &mut Findings) -> Option<usize> {
+    let parts = raw.alarm.drift_parts;
+    if parts > 0 {
+        found.range("alarm.drift_parts", parts, FEWEST as u32..=1_000_000);
+    }
+    usize::try_from(parts).ok().filter(|parts| *parts > 0)
 }
 
 pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
@@ -58,6 +72,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     let line = LineConfig {
         station: StationConfig {
             machine: handshake(&raw, timeout, &mut found),
+            part_present: inputs.contains_key(&InputLine::PartPresent),
             first_part: 1,
             gate,
             consecutive_rejects: Some(raw.alarm.consecutive_rejects).filter(|count| *count > 0),
@@ -73,9 +88,10 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         camera_lost: camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
+        drift_parts: drift_parts(&raw, &mut found),
         record_accepted: raw.record.is_some() || raw.page.is_some(),
     };
-    trigger_rules(&raw, &inputs, &mut found);
+    trigger_rules(&raw, &inputs, timeout, &mut found);
     gate::rules(&raw, &inputs, &outputs, timeout, &mut found);
     recipe_lines(&raw, &mut found);
     let serial = raw.serial.as_ref().and_then(|serial| self::serial(serial, profile.as_ref(), &mut found));
@@ -83,10 +99,18 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(Err(JournalError::Setting { key, expected, got })) = raw.record.as_ref().map(Settings::check) {
         found.broken.push(format!("record.{key}: must be {expected}, got {got}"));
     }
+    if let Some(hours) = raw.recipes.golden_hours {
+        found.range("recipes.golden_hours", hours, 1..=1000);
+    }
     if let Some(priority) = raw.station.realtime_priority {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
     let page = raw.page.map(|page| page.checked(raw.record.is_some(), folder, &mut found));
+    let modbus = raw.modbus.map(|modbus| modbus.checked(&mut found));
+    let state = raw.station.state.as_deref();
+    let mqtt = raw.mqtt.and_then(|mqtt| mqtt.checked(&raw.station.name, folder, state, &mut found));
+    let webhook = raw.webhook.and_then(|webhook| webhook.checked(folder, state, &mut found));
+    let update = raw.update.map(|update| update.checked(state, raw.record.is_some(), folder, &mut found));
     if !found.broken.is_empty() {
         return Err(found.broken);
     }
@@ -102,8 +126,14 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         outputs,
         serial,
         page,
+        modbus,
+        mqtt,
+        metrics: raw.metrics,
+        webhook,
         record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
+        update,
         recipes,
+        golden_every: raw.recipes.golden_hours.map(|hours| Duration::from_secs(3600 * u64::from(hours))),
         warnings: found.warnings,
     })
 }
@@ -127,10 +157,12 @@ fn kebab(name: &str) -> String {
 fn inputs(raw: &raw::Inputs, profile: Option<&Profile>, found: &mut Findings) -> BTreeMap<InputLine, Wire> {
     let single = [
         (InputLine::Trigger, "trigger", &raw.trigger),
+        (InputLine::PartPresent, "part-present", &raw.part_present),
         (InputLine::Ack, "ack", &raw.ack),
         (InputLine::Reset, "reset", &raw.reset),
         (InputLine::RecipeStrobe, "recipe-strobe", &raw.recipe_strobe),
         (InputLine::Encoder, "encoder", &raw.encoder),
+        (InputLine::EncoderB, "encoder-b", &raw.encoder_b),
         (InputLine::RejectConfirm, "reject-confirm", &raw.reject_confirm),
         (InputLine::BinFull, "bin-full", &raw.bin_full),
     ];
@@ -143,7 +175,8 @@ fn inputs(raw: &raw::Inputs, profile: Option<&Profile>, found: &mut Findings) ->
     for (line, key, pin) in named.chain(bits) {
         let key = format!("inputs.{key}");
         if let Some(mut wire) = wire(&key, pin, profile, found) {
-            let debounce = pin.debounce_us.unwrap_or(if line == InputLine::Encoder { 0 } else { 1000 });
+            let counts = matches!(line, InputLine::Encoder | InputLine::EncoderB);
+            let debounce = pin.debounce_us.unwrap_or(if counts { 0 } else { 1000 });
             found.range(&format!("{key}.debounce_us"), debounce, 0..=5000);
             wire.debounce = Duration::from_micros(debounce.into());
             wires.insert(line, wire);
@@ -201,6 +234,12 @@ fn lines_once(inputs: &BTreeMap<InputLine, Wire>, outputs: &BTreeMap<OutputLine,
 fn camera(raw: &Raw, folder: &Path, found: &mut Findings) -> Option<CameraConfig> {
     let camera = &raw.camera;
     found.range("camera.timeout_ms", camera.timeout_ms, 1..=60_000);
+    if let Some(lost) = camera.lost_ms {
+        found.range("camera.lost_ms", lost, 10..=600_000);
+    }
+    if let Some(fps) = camera.fps {
+        found.range("camera.fps", fps, 1..=10_000);
+    }
     let share = |value: Option<f32>| value.is_none_or(|value| (0.0..=1.0).contains(&value));
     found.rule(share(camera.check.dark), "camera.check.dark", || "must be 0–1".to_owned());
     found.rule(share(camera.check.bright), "camera.check.bright", || "must be 0–1".to_owned());
@@ -218,6 +257,7 @@ fn camera(raw: &Raw, folder: &Path, found: &mut Findings) -> Option<CameraConfig
                 format: four_cc(format),
                 fps: camera.fps,
                 controls: camera.controls.clone(),
+                most_lost: camera.check.lost.unwrap_or(0),
             })),
             _ => {
                 found.broken.push("camera.device: needs width, height and format beside it".to_owned());
@@ -229,13 +269,19 @@ fn camera(raw: &Raw, folder: &Path, found: &mut Findings) -> Option<CameraConfig
             None
         }
     };
+    found.rule(camera.check.lost.is_none() || camera.device.is_some(), "camera.check.lost", || {
+        "needs camera.device: a folder loses no picture".to_owned()
+    });
+    let source = source?;
+    // A sensor's noise never gives the same picture twice; a folder's pictures may be alike.
+    let unlike = matches!(source, CameraSource::Device(_)).then_some(1);
     let check = PictureLimits {
         dark: camera.check.dark,
         bright: camera.check.bright,
         sharpness: camera.check.sharpness,
-        frozen: camera.check.frozen,
+        frozen: camera.check.frozen.or(unlike),
     };
-    Some(CameraConfig { source: source?, check })
+    Some(CameraConfig { source, check })
 }
 
 fn four_cc(format: raw::Format) -> [u8; 4] {
@@ -293,7 +339,7 @@ fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Confi
     }
     machine::Config {
         trigger: match raw.trigger.source {
-            Source::Gpio | Source::Serial => TriggerMode::External,
+            Source::Gpio | Source::Serial | Source::Modbus => TriggerMode::External,
             Source::Interval => TriggerMode::Interval(millis(raw.trigger.interval_ms.into()).max(1)),
             Source::FreeRun => TriggerMode::Interval(1),
         },
@@ -309,7 +355,7 @@ fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Confi
     }
 }
 
-fn trigger_rules(raw: &Raw, inputs: &BTreeMap<InputLine, Wire>, found: &mut Findings) {
+fn trigger_rules(raw: &Raw, inputs: &BTreeMap<InputLine, Wire>, timeout: Micros, found: &mut Findings) {
     let source = raw.trigger.source;
     found.rule(source != Source::Gpio || inputs.contains_key(&InputLine::Trigger), "trigger.source", || {
         "gpio needs inputs.trigger".to_owned()
@@ -317,11 +363,23 @@ fn trigger_rules(raw: &Raw, inputs: &BTreeMap<InputLine, Wire>, found: &mut Find
     found.rule(source != Source::Serial || raw.serial.is_some(), "trigger.source", || {
         "serial needs a [serial] table".to_owned()
     });
-    let acknowledges = inputs.contains_key(&InputLine::Ack) || raw.serial.is_some();
+    let itself = matches!(source, Source::Interval | Source::FreeRun);
+    found.rule(itself || !inputs.contains_key(&InputLine::PartPresent), "inputs.part-present", || {
+        "needs trigger.source interval or free-run; with others every trigger is a part".to_owned()
+    });
+    let modbus = raw.modbus.as_ref().is_some_and(|modbus| modbus.control);
+    found.rule(source != Source::Modbus || modbus, "trigger.source", || {
+        "modbus needs a [modbus] table with control = true".to_owned()
+    });
+    let acknowledges = inputs.contains_key(&InputLine::Ack) || raw.serial.is_some() || modbus;
     found.rule(raw.result.mode != Mode::Ack || acknowledges, "result.mode", || {
-        "ack needs inputs.ack or a [serial] table".to_owned()
+        "ack needs inputs.ack or a [serial] table, or a [modbus] table with control = true".to_owned()
     });
     found.range("trigger.delay_ms", raw.trigger.delay_ms, 0..=10_000);
+    let before = millis(raw.trigger.delay_ms.into());
+    found.rule(before < timeout, "trigger.delay_ms", || {
+        format!("must be less than the {} ms that a result may take; got {}", timeout / 1000, raw.trigger.delay_ms)
+    });
 }
 
 fn recipe_lines(raw: &Raw, found: &mut Findings) {

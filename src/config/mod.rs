@@ -4,13 +4,20 @@
 //! again.
 
 mod check;
+mod mqtt;
 mod page;
+mod plant;
 mod profile;
 mod raw;
+mod update;
 
+pub use mqtt::{MqttConfig, Payload};
 pub use page::PageConfig;
+pub use plant::{MetricsConfig, ModbusConfig, Topic, WebhookConfig};
 pub use profile::{PROFILES, Profile, ProfilePin};
+pub use update::UpdateConfig;
 
+use crate::limits::{self, read_text};
 use crate::record::journal::Settings;
 use crate::run::LineConfig;
 use crate::run::station::InputLine;
@@ -42,10 +49,22 @@ pub struct Config {
     pub serial: Option<SerialLine>,
     /// The page for operators and engineers, where one is served.
     pub page: Option<PageConfig>,
+    /// The Modbus TCP server, where there is one.
+    pub modbus: Option<ModbusConfig>,
+    /// The MQTT broker, where there is one.
+    pub mqtt: Option<MqttConfig>,
+    /// Metrics and health check, where they are served.
+    pub metrics: Option<MetricsConfig>,
+    /// The web server that is told of parts and errors, where there is one.
+    pub webhook: Option<WebhookConfig>,
     /// The record of what was inspected, where one is kept.
     pub record: Option<Settings>,
+    /// Signed packages of models and recipes, where they are used.
+    pub update: Option<UpdateConfig>,
     /// Recipe files by their numbers.
     pub recipes: BTreeMap<u16, PathBuf>,
+    /// Time between two golden-sample tests of the recipe in use; `None`: only when it is loaded and on command.
+    pub golden_every: Option<Duration>,
     /// What is allowed and unusual, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -83,6 +102,8 @@ pub struct DeviceConfig {
     pub fps: Option<u32>,
     /// Controls by the driver's names, such as `exposure_time_absolute`.
     pub controls: BTreeMap<String, i64>,
+    /// Pictures that may be lost, by the driver's count, between the trigger and the part's picture.
+    pub most_lost: u32,
 }
 
 /// What a picture must be like to be inspected; `None` is not checked.
@@ -179,7 +200,7 @@ impl Config {
     /// [`ConfigError`], naming file, keys and rules.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            read_text(path, limits::SETTINGS).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -192,6 +213,12 @@ impl Config {
             parse_toml(text).map_err(|(line, reason)| ConfigError::Form { path: path.to_owned(), line, reason })?;
         check::check(raw, path).map_err(|broken| ConfigError::Rules { path: path.to_owned(), broken })
     }
+}
+
+/// JSON Schema of `box.toml`.
+#[cfg(feature = "cli")]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(raw::Raw).to_value()
 }
 
 /// A value from TOML, or the line and what is wrong there.

@@ -82,6 +82,14 @@ impl Wanted {
         Ok(Self { false_reject, confidence })
     }
 
+    /// What each of `areas` thresholds has to promise, so that all of them together keep this: α / areas at 1 − δ / areas
+    /// (Bonferroni).
+    #[must_use]
+    pub fn shared_by(self, areas: usize) -> Self {
+        let areas = areas.max(1) as f64;
+        Self { false_reject: self.false_reject / areas, confidence: 1.0 - (1.0 - self.confidence) / areas }
+    }
+
     /// Good parts needed before any threshold keeps the promise: the smallest n with 1 − (1 − α)ⁿ ≥ 1 − δ.
     pub fn parts_needed(self) -> usize {
         ((1.0 - self.confidence).ln() / (-self.false_reject).ln_1p()).ceil() as usize

@@ -50,6 +50,7 @@ pub struct Calibration {
 
 /// How a threshold was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ThresholdMethod {
     /// [`provisional`]: no stated confidence.

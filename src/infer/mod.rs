@@ -47,6 +47,32 @@ impl LevelScores {
         Ok(Self { levels, height, width, structural, logical, memory: Vec::new() })
     }
 
+    /// Scores of the structural branch, in (level, row, column) order; the logical branch has no level.
+    ///
+    /// # Errors
+    /// [`InferError::Shape`] where there are not `levels · height · width` values, or there are none.
+    pub fn structural_only(
+        levels: usize,
+        height: usize,
+        width: usize,
+        structural: Vec<f32>,
+    ) -> Result<Self, InferError> {
+        Ok(Self { logical: Vec::new(), ..Self::new(levels, height, width, structural.clone(), structural)? })
+    }
+
+    /// The same with the scores of the logical branch, in (level, row, column) order.
+    ///
+    /// # Errors
+    /// [`InferError::Shape`] where they are not as many as those of the structural branch.
+    pub fn with_logical(mut self, logical: Vec<f32>) -> Result<Self, InferError> {
+        if logical.len() != self.structural.len() {
+            let expected = self.structural.len();
+            return Err(InferError::Shape(format!("expected {expected} logical scores, got {}", logical.len())));
+        }
+        self.logical = logical;
+        Ok(self)
+    }
+
     /// Adds the memory's maps of (height, width) cells in (level, row, column) order, brought to the size of the other
     /// branches' maps.
     ///
@@ -68,7 +94,8 @@ impl LevelScores {
     /// Number of levels of one branch.
     pub fn levels(&self, branch: Branch) -> usize {
         match branch {
-            Branch::Structural | Branch::Logical => self.levels,
+            Branch::Structural => self.levels,
+            Branch::Logical => self.logical.len() / (self.height * self.width),
             Branch::Memory => self.memory.len() / (self.height * self.width),
         }
     }
@@ -106,6 +133,20 @@ pub trait Scorer: Send {
     /// # Errors
     /// [`InferError`] where the input has the wrong shape or the engine fails.
     fn score(&mut self, input: &ModelInput) -> Result<LevelScores, InferError>;
+
+    /// Like [`Scorer::score`], but leaves out the logical branch where `is_settled` says of the other scores that they are
+    /// enough. A scorer that cannot leave anything out never asks.
+    ///
+    /// # Errors
+    /// [`InferError`] where the input has the wrong shape or the engine fails.
+    fn score_until(
+        &mut self,
+        input: &ModelInput,
+        is_settled: &mut dyn FnMut(&LevelScores) -> bool,
+    ) -> Result<LevelScores, InferError> {
+        let _ = is_settled;
+        self.score(input)
+    }
 }
 
 /// Why there are no scores.

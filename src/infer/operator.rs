@@ -7,6 +7,8 @@ pub struct Operator {
     pub name: String,
     /// How it is computed.
     pub method: String,
+    /// Whether it multiplies bytes, not f32.
+    pub integer: bool,
     /// Channels, rows and columns of its result.
     pub shape: [usize; 3],
     /// Multiplications by the definition of its convolutions.

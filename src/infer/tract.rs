@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tract_onnx::prelude::*;
 
-/// Environment variable that names the instruction set to use: `avx512`, `avx2`, `neon` or `portable`.
+/// Environment variable that names the instruction set to use, by a name that [`Isa::named`] takes.
 pub const ISA_VARIABLE: &str = "MUDENET_ISA";
 /// Environment variable that turns this project's operators off: `plain`.
 pub const ENGINE_VARIABLE: &str = "MUDENET_ENGINE";
@@ -43,14 +43,32 @@ impl Engine {
     }
 }
 
+impl std::fmt::Display for Engine {
+    /// `fused, avx512` or `plain tract`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fused(isa) => write!(f, "fused, {}", isa.name()),
+            Self::Plain => f.write_str("plain tract"),
+        }
+    }
+}
+
 /// A bundle's networks, optimised by tract for this host.
 pub struct TractScorer {
-    plan: Arc<TypedRunnableModel>,
+    /// One, or in a cascade two: all outputs but the logical one, and that one.
+    parts: Vec<Part>,
     engine: Engine,
-    fusion: Fusion,
     height: usize,
     width: usize,
 }
+
+struct Part {
+    plan: Arc<TypedRunnableModel>,
+    fusion: Fusion,
+}
+
+/// Where the bundle's outputs stand in the graph.
+const LOGICAL_OUTPUT: usize = 1;
 
 impl TractScorer {
     /// Prepares the networks of `bundle` on [`Engine::from_environment`].
@@ -66,10 +84,22 @@ impl TractScorer {
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
+        Self::with_parts(bundle, engine, &[|_| true])
+    }
+
+    /// Like [`TractScorer::with_engine`], so that [`Scorer::score_until`] can leave out the logical branch.
+    ///
+    /// # Errors
+    /// [`InferError::Load`] where tract cannot read or optimise the graph.
+    pub fn cascaded(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
+        Self::with_parts(bundle, engine, &[|output| output != LOGICAL_OUTPUT, |output| output == LOGICAL_OUTPUT])
+    }
+
+    fn with_parts(bundle: &Bundle, engine: Engine, parts: &[fn(usize) -> bool]) -> Result<Self, InferError> {
         let load = |e: TractError| InferError::Load(format!("{e:#}"));
-        let (plan, fusion) = prepare(bundle, engine).map_err(load)?;
+        let parts = parts.iter().map(|outputs| prepare(bundle, engine, *outputs)).collect::<TractResult<_>>();
         let preprocess = &bundle.meta().preprocess;
-        Ok(Self { plan, engine, fusion, height: preprocess.height, width: preprocess.width })
+        Ok(Self { parts: parts.map_err(load)?, engine, height: preprocess.height, width: preprocess.width })
     }
 
     /// What computes the networks.
@@ -79,41 +109,30 @@ impl TractScorer {
 
     /// What this project's operators compute, in an order of the graph; nothing on [`Engine::Plain`].
     pub fn operators(&self) -> Vec<Operator> {
-        self.fusion.networks.iter().flat_map(Fused::operators).collect()
+        self.networks().flat_map(Fused::operators).collect()
     }
 
     /// Convolutions that tract computes although [`Engine::Fused`] was asked for, each with the reason.
-    pub fn not_accelerated(&self) -> &[String] {
-        &self.fusion.left
+    pub fn not_accelerated(&self) -> Vec<String> {
+        self.parts.iter().flat_map(|part| part.fusion.left.iter().cloned()).collect()
     }
 
     /// Takes the time of every operator from now on, read from `clock`.
     pub fn time_with(&self, clock: fn() -> Duration) {
-        self.fusion.networks.iter().for_each(|network| network.time_with(clock));
+        self.networks().for_each(|network| network.time_with(clock));
     }
 
     /// The time that each of [`TractScorer::operators`] took since the last call, of all threads together; nothing
     /// without [`TractScorer::time_with`].
     pub fn take_times(&self) -> Vec<Duration> {
-        self.fusion.networks.iter().flat_map(Fused::take_times).collect()
+        self.networks().flat_map(Fused::take_times).collect()
     }
-}
 
-fn prepare(bundle: &Bundle, engine: Engine) -> TractResult<(Arc<TypedRunnableModel>, Fusion)> {
-    let mut fusion = Fusion::default();
-    let model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
-    let mut model = model.into_typed()?.into_decluttered()?;
-    if let Engine::Fused(isa) = engine {
-        fusion = fuse(&mut model, isa)?;
-        if !fusion.left.is_empty() {
-            log::warn!("not accelerated: {}", fusion.left.join("; "));
-        }
+    fn networks(&self) -> impl Iterator<Item = &Fused> {
+        self.parts.iter().flat_map(|part| &part.fusion.networks)
     }
-    Ok((model.into_optimized()?.into_runnable()?, fusion))
-}
 
-impl Scorer for TractScorer {
-    fn score(&mut self, input: &ModelInput) -> Result<LevelScores, InferError> {
+    fn image(&self, input: &ModelInput) -> Result<TValue, InferError> {
         if (input.height(), input.width()) != (self.height, self.width) {
             return Err(InferError::Shape(format!(
                 "the network takes {}×{} pixels, got {}×{}",
@@ -123,25 +142,97 @@ impl Scorer for TractScorer {
                 input.width()
             )));
         }
-        let run = |e: TractError| InferError::Run(format!("{e:#}"));
-        let image = Tensor::from_shape(&[1, 3, self.height, self.width], input.values()).map_err(run)?;
-        let outputs = self.plan.run(tvec!(image.into())).map_err(run)?;
-        let (structural, logical, memory) = match outputs.as_slice() {
-            [structural, logical] => (structural, logical, None),
-            [structural, logical, memory] => (structural, logical, Some(memory)),
-            _ => return Err(InferError::Shape(format!("expected 2 or 3 outputs, the network gave {}", outputs.len()))),
+        let image = Tensor::from_shape(&[1, 3, self.height, self.width], input.values());
+        Ok(image.map_err(|e| InferError::Run(format!("{e:#}")))?.into_tvalue())
+    }
+}
+
+/// The graph of those outputs that `outputs` wants.
+fn prepare(bundle: &Bundle, engine: Engine, outputs: fn(usize) -> bool) -> TractResult<Part> {
+    let mut fusion = Fusion::default();
+    let mut model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
+    let wanted = model.output_outlets()?.iter().enumerate().filter(|(index, _)| outputs(*index));
+    let wanted: Vec<OutletId> = wanted.map(|(_, outlet)| *outlet).collect();
+    model.select_output_outlets(&wanted)?;
+    let mut model = model.into_typed()?.into_decluttered()?;
+    if let Engine::Fused(isa) = engine {
+        fusion = fuse(&mut model, isa)?;
+        if !fusion.left.is_empty() {
+            log::warn!("not accelerated: {}", fusion.left.join("; "));
+        }
+    }
+    Ok(Part { plan: model.into_optimized()?.into_runnable()?, fusion })
+}
+
+impl Scorer for TractScorer {
+    fn score(&mut self, input: &ModelInput) -> Result<LevelScores, InferError> {
+        self.score_until(input, &mut |_| false)
+    }
+
+    fn score_until(
+        &mut self,
+        input: &ModelInput,
+        is_settled: &mut dyn FnMut(&LevelScores) -> bool,
+    ) -> Result<LevelScores, InferError> {
+        let image = self.image(input)?;
+        let run = |part: &Part| {
+            let outputs = part.plan.run(tvec!(image.clone())).map_err(|e| InferError::Run(format!("{e:#}")))?;
+            outputs.iter().map(Map::of).collect::<Result<Vec<_>, _>>()
         };
-        let &[1, levels, height, width] = structural.shape() else {
-            return Err(InferError::Shape(format!("expected (1, L, h, w), the network gave {:?}", structural.shape())));
+        match &self.parts[..] {
+            [whole] => {
+                let mut maps = run(whole)?;
+                if maps.len() <= LOGICAL_OUTPUT {
+                    return Err(InferError::Shape(format!("expected 2 or 3 outputs, the network gave {}", maps.len())));
+                }
+                let logical = maps.remove(LOGICAL_OUTPUT);
+                scores(maps)?.with_logical(logical.values)
+            }
+            [first, logical] => {
+                let scores = scores(run(first)?)?;
+                if is_settled(&scores) {
+                    return Ok(scores);
+                }
+                let logical = run(logical)?.pop();
+                scores.with_logical(logical.map(|map| map.values).unwrap_or_default())
+            }
+            parts => Err(InferError::Run(format!("expected 1 or 2 parts, got {}", parts.len()))),
+        }
+    }
+}
+
+/// One output of the network.
+struct Map {
+    channels: usize,
+    height: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Map {
+    fn of(tensor: &TValue) -> Result<Self, InferError> {
+        let &[1, channels, height, width] = tensor.shape() else {
+            return Err(InferError::Shape(format!("expected (1, L, h, w), the network gave {:?}", tensor.shape())));
         };
-        let values =
-            |tensor: &TValue| -> TractResult<Vec<f32>> { Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()) };
-        let (structural, logical) = (values(structural).map_err(run)?, values(logical).map_err(run)?);
-        let scores = LevelScores::new(levels, height, width, structural, logical)?;
-        let Some(memory) = memory else { return Ok(scores) };
-        let &[1, _, height, width] = memory.shape() else {
-            return Err(InferError::Shape(format!("expected (1, M, h, w), the network gave {:?}", memory.shape())));
-        };
-        scores.with_memory(height, width, &values(memory).map_err(run)?)
+        let values = || -> TractResult<Vec<f32>> { Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()) };
+        let values = values().map_err(|e| InferError::Run(format!("{e:#}")))?;
+        Ok(Self { channels, height, width, values })
+    }
+}
+
+/// The structural scores, and those of a memory.
+fn scores(maps: Vec<Map>) -> Result<LevelScores, InferError> {
+    let count = maps.len();
+    let mut maps = maps.into_iter();
+    let (Some(structural), memory, None) = (maps.next(), maps.next(), maps.next()) else {
+        return Err(InferError::Shape(format!(
+            "expected the structural output and a memory's, the network gave {count}"
+        )));
+    };
+    let Map { channels, height, width, values } = structural;
+    let scores = LevelScores::structural_only(channels, height, width, values)?;
+    match memory {
+        Some(memory) => scores.with_memory(memory.height, memory.width, &memory.values),
+        None => Ok(scores),
     }
 }

@@ -1,20 +1,26 @@
 //! [`LevelScores`] → [`AnomalyMap`] and [`ImageScore`]: the only home of that arithmetic.
 //!
 //! Per level and branch: min-max normalisation (Eq. 11), mean of levels (Eq. 12), weighted sum of branches, margin
-//! bilinear upsampling to the input size, Gaussian smoothing, maximum.
+//! bilinear upsampling to the input size, Gaussian smoothing, maximum or mean of the largest pixels.
 
 mod gaussian;
 mod mask;
 mod range;
+mod top;
 mod upsample;
+mod zones;
 
 use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
+use crate::capture::Region;
 use crate::infer::LevelScores;
 pub use gaussian::Gaussian;
 pub use mask::Mask;
-pub use range::{Range, RangeObserver, Ranges};
+pub use range::{Range, RangeObserver, RangeStatistic, Ranges, TAIL};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use top::top_mean;
 pub use upsample::Upsample;
+pub use zones::{Zone, Zones};
 
 /// Everything that turns level scores into an anomaly map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +42,13 @@ pub struct Scoring {
     pub upsample: Upsample,
     /// Smoothing after upsampling.
     pub gaussian: Gaussian,
+    /// How many of the smoothed map's largest pixels the image score is the mean of; 1 is the maximum.
+    #[serde(default = "one")]
+    pub top: NonZeroUsize,
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 /// Factors of the branches' normalised scores, ≥ 0; the paper's Eq. 11 is 1 and 1.
@@ -82,10 +95,10 @@ pub struct Grid {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnomalyMap(pub Grid);
 
-/// The score of a whole picture: the maximum of its smoothed map.
+/// The score of a whole picture: the maximum of its smoothed map, or the mean of its largest pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageScore {
-    /// The maximum; NaN where any value of the map is not a finite number.
+    /// The score; NaN where any value of the map is not a finite number.
     pub value: f32,
     /// Row of the maximum in the anomaly map.
     pub row: usize,
@@ -125,6 +138,15 @@ impl Branch {
     }
 }
 
+/// See [`Scoring::bounds`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// No pixel of the whole map is less, and neither is its score.
+    pub lower: (AnomalyMap, ImageScore, Vec<f32>),
+    /// No pixel of the whole map is more.
+    pub upper: Option<(AnomalyMap, ImageScore, Vec<f32>)>,
+}
+
 /// Level scores that do not fit the scoring.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
@@ -146,6 +168,25 @@ pub enum MapError {
         /// Columns of the map.
         width: usize,
     },
+    /// A zone is not on the picture.
+    #[error("zone {name}: is not wholly inside what is inspected of the picture, or smaller than a cell of the map")]
+    Zone {
+        /// What the zone is called.
+        name: String,
+    },
+}
+
+/// What of a map is not judged like the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Where the map is not looked at.
+    pub mask: Option<&'a Mask>,
+    /// Where thresholds of their own hold.
+    pub zones: Option<&'a Zones>,
+    /// The part of the camera's picture that the map is of.
+    pub view: Region,
+    /// Threshold of what is in no zone.
+    pub threshold: f32,
 }
 
 impl Scoring {
@@ -159,34 +200,80 @@ impl Scoring {
         height: usize,
         width: usize,
     ) -> Result<(AnomalyMap, ImageScore), MapError> {
-        self.apply_masked(scores, height, width, None)
+        let (map, score, _) = self.apply_judged(scores, height, width, None)?;
+        Ok((map, score))
     }
 
-    /// Like [`Scoring::apply`], blind where `mask` says so.
+    /// Like [`Scoring::apply`], blind where a mask says so, and with the scores of zones moved to the threshold of the
+    /// rest: see [`Zones`]. Also the largest score of the rest and of each zone as they were; none without zones.
     ///
     /// # Errors
-    /// [`MapError`] where `scores` does not fit this scoring.
-    pub fn apply_masked(
+    /// [`MapError`] where `scores` does not fit this scoring, or a zone the view.
+    pub fn apply_judged(
         &self,
         scores: &LevelScores,
         height: usize,
         width: usize,
-        mask: Option<&Mask>,
-    ) -> Result<(AnomalyMap, ImageScore), MapError> {
+        judged: Option<&Judged<'_>>,
+    ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
+        self.apply_filled(scores, height, width, judged, None)
+    }
+
+    /// What [`Scoring::apply_judged`] gives lies between these, from scores of which the logical branch is missing: its
+    /// scores are at least 0, and with [`Scoring::clamp`] at most 1 once normalised. Without, there is no upper one.
+    ///
+    /// Every step from scores to map adds and multiplies with weights ≥ 0, so that it keeps an order also where it rounds.
+    ///
+    /// # Errors
+    /// [`MapError`] where `scores` does not fit this scoring, or a zone the view.
+    pub fn bounds(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        judged: Option<&Judged<'_>>,
+    ) -> Result<Bounds, MapError> {
+        let ranges = self.ranges.of(Branch::Logical);
+        let factor = self.weights.of(Branch::Logical) / ranges.len().max(1) as f32;
+        let of = |level: &dyn Fn(&Range) -> f32| factor * ranges.iter().map(level).sum::<f32>();
+        let bound = |value| self.apply_filled(scores, height, width, judged, Some(value));
+        let lower = bound(of(&|range| self.normalise(Branch::Logical, *range, 0.0)))?;
+        let upper = if self.clamp { Some(bound(of(&|_| 1.0))?) } else { None };
+        Ok(Bounds { lower, upper })
+    }
+
+    /// The map and its score; `logical` takes the place of a logical branch that is missing.
+    fn apply_filled(
+        &self,
+        scores: &LevelScores,
+        height: usize,
+        width: usize,
+        judged: Option<&Judged<'_>>,
+        logical: Option<f32>,
+    ) -> Result<(AnomalyMap, ImageScore, Vec<f32>), MapError> {
         let cells = scores.height() * scores.width();
         let mut fused = Grid { height: scores.height(), width: scores.width(), values: vec![0.0; cells] };
         let mut parts = Vec::with_capacity(Branch::ALL.len());
         for branch in Branch::ALL {
-            let part = self.branch(scores, branch)?;
+            let part = match logical.filter(|_| branch == Branch::Logical && scores.levels(branch) == 0) {
+                Some(value) => Grid { values: vec![value; cells], ..fused },
+                None => self.branch(scores, branch)?,
+            };
             for (sum, value) in fused.values.iter_mut().zip(&part.values) {
                 *sum += value;
             }
             parts.push((branch, part));
         }
         let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
-        mask.iter().for_each(|mask| mask.hide(&mut map));
+        let mut areas = vec![];
+        if let Some(judged) = judged {
+            judged.mask.iter().for_each(|mask| mask.hide(&mut map));
+            if let Some(zones) = judged.zones {
+                areas = zones.apply(&mut map, judged.view, judged.threshold)?;
+            }
+        }
         let score = self.score(&map, scores, &parts)?;
-        Ok((AnomalyMap(map), score))
+        Ok((AnomalyMap(map), score, areas))
     }
 
     /// Weighted mean over levels of one branch's normalised scores, (h, w) cells, margin replaced.
@@ -246,7 +333,12 @@ impl Scoring {
                 strongest = (level + 1, part);
             }
         }
-        Ok(ImageScore { value: if finite { value } else { f32::NAN }, row, column, branch, level: strongest.0 })
+        let value = match self.top.get() {
+            _ if !finite => f32::NAN,
+            1 => value,
+            count => top_mean(&map.values, count),
+        };
+        Ok(ImageScore { value, row, column, branch, level: strongest.0 })
     }
 }
 
@@ -296,6 +388,7 @@ mod tests {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
+            top: one(),
         };
         for (branch, level) in [(Branch::Structural, 2), (Branch::Logical, 3), (Branch::Logical, 1)] {
             // A blob in one level of one branch over a weaker background elsewhere; the logical branch's range is wider.

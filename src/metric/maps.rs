@@ -3,6 +3,7 @@
 use super::dataset::DataSetError;
 use crate::capture::MAX_PIXELS;
 use crate::map::{AnomalyMap, Grid};
+use image::ImageReader;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,12 @@ pub fn read_map(path: &Path) -> Result<AnomalyMap, DataSetError> {
 }
 
 fn read_png(path: &Path) -> Result<Grid, String> {
-    let picture = image::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let fail = |e: &dyn std::fmt::Display| format!("cannot be read: {e}");
+    let mut reader = ImageReader::open(path).map_err(|e| fail(&e))?;
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(8 * MAX_PIXELS as u64 + (64 << 20));
+    reader.limits(limits);
+    let picture = reader.decode().map_err(|e| fail(&e))?;
     let (height, width) = (picture.height() as usize, picture.width() as usize);
     let values = match picture {
         image::DynamicImage::ImageLuma8(map) => map.into_raw().into_iter().map(f32::from).collect(),

@@ -2,16 +2,17 @@
 
 use super::App;
 use crate::config::Config;
-use crate::recipe::{Recipe, RecipeFiles};
+use crate::limits::{self, read_text};
+use crate::recipe::{Recipe, RecipeFiles, of_station};
 use crate::record::audit::{self, Change};
 use crate::record::journal::Stamp;
 use crate::record::write_file;
-use crate::run::{Status, wall_clock};
+use crate::run::{Recipes, Status, wall_clock};
 use mudenet_board::ErrorCode;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use toml_edit::DocumentMut;
 
@@ -36,6 +37,17 @@ pub(super) fn note(app: &App, who: &str, what: &str, from: Value, to: Value) -> 
     let Some(log) = &app.audit else { return Err("there is no [record], whose audit log notes changes".to_owned()) };
     let change = Change { time: Stamp::from(wall_clock()), who: who.to_owned(), what: what.to_owned(), from, to };
     audit::append(log, change).map_err(|error| error.to_string())
+}
+
+/// Where the line has its recipes from.
+fn source(app: &App) -> Result<Box<dyn Recipes>, String> {
+    let config = Config::load(&app.config).map_err(|error| error.to_string())?;
+    // A simulated line proves nothing for the real one.
+    if app.simulated {
+        return Ok(Box::new(RecipeFiles(config.recipes)));
+    }
+    let board = Arc::clone(&app.board);
+    of_station(&config, move |text| board.say(text)).map_err(|error| error.to_string())
 }
 
 /// The recipe files of box.toml as it is now.
@@ -70,7 +82,7 @@ pub(super) fn choose(app: &App, who: &str, number: u16) -> Result<(), String> {
 pub(super) fn edit(app: &App, who: &str, number: u16, edit: Edit<'_>) -> Result<(), String> {
     let _one = app.changing.lock().unwrap_or_else(PoisonError::into_inner);
     let path = file(app, number)?;
-    let old = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let old = read_text(&path, limits::SETTINGS).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut document: DocumentMut = old.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     (edit.change)(&mut document);
     let new = document.to_string();
@@ -93,7 +105,7 @@ fn use_anew(app: &App, number: u16) -> Result<(), String> {
     if before.product.as_ref().is_none_or(|product| product.number != number) {
         return Ok(());
     }
-    if !app.handle.replace_recipes(Box::new(recipes(app)?)) {
+    if !app.handle.replace_recipes(source(app)?) {
         return Err("the line has ended".to_owned());
     }
     in_use(app, &before)

@@ -4,7 +4,7 @@ use super::change::{self, Edit, file, note};
 use super::server::{Peer, Refusal};
 use super::session::{Denied, Engineers};
 use super::{App, COOKIE};
-use crate::golden::{GoldenReport, GoldenSet};
+use crate::golden::GoldenReport;
 use crate::recipe::Recipe;
 use crate::record::journal::{Records, Selection};
 use crate::record::verdict_word;
@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use mudenet_board::ErrorCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -90,7 +89,8 @@ async fn log_in(
     match answer.await? {
         Ok(token) => {
             app.board.say(format!("{name} logged in from {}", peer.ip()));
-            let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict", app.cookie);
+            let secure = if app.secure { "; Secure" } else { "" };
+            let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Strict{secure}", app.cookie);
             let cookie = HeaderValue::from_str(&cookie).map_err(|error| Refusal::bad(error.to_string()))?;
             Ok(([(header::SET_COOKIE, cookie)], Json(json!({ "name": name }))).into_response())
         }
@@ -227,16 +227,12 @@ async fn golden(
     beside(move || {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let recipe = Recipe::load(&file(&app, of.recipe)?).map_err(|error| said(&error))?;
-        let folder = recipe.golden.clone().ok_or_else(|| {
-            format!("{}: names no folder of golden samples (golden = \"FOLDER\")", recipe.path.display())
-        })?;
-        let set = GoldenSet::open(&folder).map_err(|error| said(&error))?;
-        let report = set.check(&mut recipe.prepare().map_err(|error| said(&error))?);
+        let none = || format!("{}: names no folder of golden samples (golden = \"FOLDER\")", recipe.path.display());
+        let report = recipe.golden_report(&mut recipe.prepare().map_err(|error| said(&error))?)?.ok_or_else(none)?;
         let outcome = if report.passed() { "passed" } else { "failed" };
         note(&app, &who, &format!("golden-sample test of recipe {}", of.recipe), Value::Null, json!(outcome))?;
-        let in_use = app.feed.status().product.is_some_and(|product| product.number == of.recipe);
-        if in_use && !report.passed() {
-            app.handle.fault(ErrorCode::Internal, "the golden-sample test failed: everything is rejected".to_owned());
+        if !report.passed() {
+            app.handle.distrust(of.recipe, "the golden-sample test failed: everything is rejected".to_owned());
         }
         Ok(Json(told(&report)))
     })

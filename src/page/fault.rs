@@ -89,8 +89,8 @@ pub(super) fn fault(status: &Status, now: Micros) -> Option<Fault> {
         return Some(of(ErrorCode::RecipeFailed, false));
     }
     if status.levels.get(OutputLine::Alarm) {
-        let drift = code.filter(|code| code.code() == DRIFT);
-        return Some(of(drift.unwrap_or(ErrorCode::ConsecutiveRejects), true));
+        let rejects = !status.drifted || code == Some(ErrorCode::ConsecutiveRejects);
+        return Some(of(if rejects { ErrorCode::ConsecutiveRejects } else { ErrorCode::Drift }, true));
     }
     let (code, at) = status.last_error?;
     (ends_by_itself(code) && now.saturating_sub(at) <= SHOWN).then(|| of(code, false))
@@ -98,12 +98,15 @@ pub(super) fn fault(status: &Status, now: Micros) -> Option<Fault> {
 
 /// Whether nobody has to reset the line or bring the camera back: the others are over when their state is.
 fn ends_by_itself(code: ErrorCode) -> bool {
-    let waits = [ErrorCode::CameraLost, ErrorCode::QueueFull, ErrorCode::ConsecutiveRejects, ErrorCode::Internal];
-    !waits.contains(&code) && code.code() != DRIFT
+    let waits = [
+        ErrorCode::CameraLost,
+        ErrorCode::QueueFull,
+        ErrorCode::ConsecutiveRejects,
+        ErrorCode::Internal,
+        ErrorCode::Drift,
+    ];
+    !waits.contains(&code)
 }
-
-/// Number of the error for good parts that look different from those of the calibration.
-const DRIFT: u8 = 16;
 
 /// `waits`: until somebody resets the line.
 fn of(code: ErrorCode, waits: bool) -> Fault {
@@ -128,7 +131,7 @@ fn of(code: ErrorCode, waits: bool) -> Fault {
         12 => ("The reject bin is full", "Empty the reject bin"),
         13 => ("Many rejects in a row", "Look at the last rejects: check parts, light and position, then RESET"),
         14 => ("Bad signals on a line", "Check the cable between box and controller"),
-        DRIFT => ("Good parts look different than before", "Clean lens and light; if it stays, call the engineer"),
+        16 => ("Good parts look different than before", "Clean lens and light; if it stays, call the engineer"),
         _ => ("A fault inside the box", "RESET; if it comes back, call maintenance"),
     };
     Fault { title, action, reset: waits }
@@ -138,6 +141,8 @@ fn of(code: ErrorCode, waits: bool) -> Fault {
 mod tests {
     use super::*;
     use crate::run::station::Counters;
+    use crate::signal::Levels;
+    use mudenet_board::machine::Lines;
 
     fn status(state: State) -> Status {
         Status { at: 1_000_000, state, camera: true, ..Status::default() }
@@ -158,6 +163,21 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_alarm_says_why_it_is_on() {
+        let levels = Levels::new(Lines::default(), false, true);
+        for (drifted, code, title) in [
+            (false, ErrorCode::ConsecutiveRejects, "Many rejects in a row"),
+            (true, ErrorCode::Drift, "Good parts look different than before"),
+            (true, ErrorCode::MissedTrigger, "Good parts look different than before"),
+            (true, ErrorCode::ConsecutiveRejects, "Many rejects in a row"),
+        ] {
+            let status = Status { levels, drifted, last_error: Some((code, 0)), ..status(State::Ready) };
+            let shown = fault(&status, 2_000_000).unwrap();
+            assert_eq!((shown.title, shown.reset), (title, true), "{code}");
         }
     }
 

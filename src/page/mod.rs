@@ -21,6 +21,7 @@ mod operator;
 mod picture;
 mod server;
 mod session;
+mod tls;
 
 pub use session::{Engineers, EngineersError, FEWEST};
 
@@ -57,6 +58,14 @@ pub enum PageError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Certificate or key.
+    #[error("page.certificate: {path}: {reason}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Its thread.
     #[error("page: its thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -67,6 +76,7 @@ struct App {
     name: String,
     simulated: bool,
     loopback: bool,
+    secure: bool,
     cookie: String,
     config: PathBuf,
     record: Option<PathBuf>,
@@ -88,6 +98,7 @@ pub struct Page {
     listener: TcpListener,
     address: SocketAddr,
     settings: PageConfig,
+    tls: Option<tls::Acceptor>,
     board: Arc<Board>,
 }
 
@@ -101,6 +112,10 @@ impl Page {
         if let Some(path) = &settings.engineers {
             Engineers::load(path)?;
         }
+        let tls = match (&settings.certificate, &settings.key) {
+            (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+            _ => None,
+        };
         let bound = |source| PageError::Bind { address: settings.bind, source };
         let listener = TcpListener::bind(settings.bind).map_err(bound)?;
         listener.set_nonblocking(true).map_err(bound)?;
@@ -113,7 +128,7 @@ impl Page {
         {
             board.recall(&entries);
         }
-        Ok(Self { listener, address, settings: settings.clone(), board })
+        Ok(Self { listener, address, settings: settings.clone(), tls, board })
     }
 
     /// Where it listens.
@@ -121,9 +136,20 @@ impl Page {
         self.address
     }
 
+    /// The address as a browser takes it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+
     /// Where the line's records have to go.
     pub fn sink(&self) -> Box<dyn RecordSink> {
         Box::new(BoardSink(Arc::clone(&self.board)))
+    }
+
+    /// A way to say something in the page's log.
+    pub fn voice(&self) -> Box<dyn FnMut(String) + Send> {
+        let board = Arc::clone(&self.board);
+        Box::new(move |text| board.say(text))
     }
 
     /// Answers from now on, on a thread of its own, until the process ends. `record` as in [`Page::open`].
@@ -138,11 +164,12 @@ impl Page {
         feed: Feed,
         handle: Handle,
     ) -> Result<(), PageError> {
-        let Self { listener, address, settings, board } = self;
+        let Self { listener, address, settings, tls, board } = self;
         let app = Arc::new(App {
             name: config.name.clone(),
             simulated,
             loopback: address.ip().is_loopback(),
+            secure: tls.is_some(),
             cookie: engineer::cookie(address.port()),
             config: config.path.clone(),
             record: record.map(Path::to_owned),
@@ -168,7 +195,7 @@ impl Page {
             runtime.block_on(async move {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
                 let routes = operator::routes().merge(engineer::routes()).merge(editor::routes());
-                server::serve(listener, routes, app).await;
+                server::serve(listener, tls, routes, app).await;
             });
         };
         std::thread::Builder::new().name("page".to_owned()).spawn(serve).map_err(PageError::Thread)?;

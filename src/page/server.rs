@@ -1,6 +1,7 @@
 //! Connections, and what every answer has in common.
 
-use super::App;
+use super::engineer::who;
+use super::{App, tls};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -19,10 +20,13 @@ use tokio::sync::Semaphore;
 
 /// Connections at once; further ones wait.
 const CONNECTIONS: usize = 64;
-/// Largest body of a request, bytes.
+/// Largest body of a request, bytes: a mask from an engineer who is logged in, little from anybody else.
 const BODY: usize = 4 << 20;
+const STRANGERS_BODY: usize = 64 << 10;
 /// Longest wait for a request's head, and for the next request on an open connection.
 const HEAD: Duration = Duration::from_secs(20);
+/// Longest time until the head of an answer: a recipe is loaded and taken into use, or a body comes byte by byte.
+const ANSWER: Duration = Duration::from_secs(180);
 /// After an accept that failed, such as for want of file descriptors.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -55,9 +59,8 @@ pub(super) fn step_back() {
 }
 
 /// Answers until the process ends.
-pub(super) async fn serve(listener: TcpListener, routes: Router<Arc<App>>, app: Arc<App>) {
-    let routes =
-        routes.layer(DefaultBodyLimit::max(BODY)).layer(from_fn_with_state(Arc::clone(&app), guard)).with_state(app);
+pub(super) async fn serve(listener: TcpListener, tls: Option<tls::Acceptor>, routes: Router<Arc<App>>, app: Arc<App>) {
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&app), guard)).with_state(app);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -69,20 +72,32 @@ pub(super) async fn serve(listener: TcpListener, routes: Router<Arc<App>>, app: 
             }
         };
         let service = TowerToHyperService::new(routes.clone().layer(axum::Extension(Peer(peer))));
+        let tls = tls.clone();
         tokio::spawn(async move {
             let mut connection = http1::Builder::new();
             connection.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
             // A connection that breaks concerns nobody else.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            let _ = match tls {
+                None => connection.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                Some(tls) => match tokio::time::timeout(HEAD, tls::accept(&tls, stream)).await {
+                    Ok(Ok(stream)) => connection.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                    _ => false,
+                },
+            };
             drop(place);
         });
     }
 }
 
 /// Refuses what other sites make a browser ask for, and sets the headers of every answer.
-async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let engineer = request.method() == Method::POST && who(&app, request.headers()).is_some();
+    let most = if engineer { BODY } else { STRANGERS_BODY };
+    DefaultBodyLimit::max(most).apply(&mut request);
     let mut answer = match check(&app, request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => tokio::time::timeout(ANSWER, next.run(request))
+            .await
+            .unwrap_or_else(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "it took too long".to_owned()).into_response()),
         Err(reason) => Refusal(StatusCode::FORBIDDEN, reason.to_owned()).into_response(),
     };
     let headers: &mut HeaderMap = answer.headers_mut();

@@ -69,7 +69,7 @@ impl Engineers {
     /// # Errors
     /// [`EngineersError`].
     pub fn load(path: &Path) -> Result<Self, EngineersError> {
-        let read = std::fs::read_to_string(path);
+        let read = crate::limits::read_text(path, crate::limits::SETTINGS);
         let text = read.map_err(|source| EngineersError::Read { path: path.to_owned(), source })?;
         let mut people = BTreeMap::new();
         for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))

@@ -7,10 +7,11 @@
 
 use super::journal::Stamp;
 use crate::bundle::hex;
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Name of the log in a record's folder.
@@ -93,7 +94,7 @@ impl Verified {
 /// # Errors
 /// [`AuditError`], naming the first line that does not fit.
 pub fn verify(path: &Path) -> Result<Verified, AuditError> {
-    let read = std::fs::read(path);
+    let read = limits::read(path, limits::LOG);
     check(path, &read.map_err(|source| AuditError::Io { path: path.to_owned(), action: "read", source })?)
 }
 
@@ -108,10 +109,9 @@ pub fn append(path: &Path, change: Change) -> Result<(), AuditError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         file.lock()?;
-        let mut bytes = vec![];
-        file.read_to_end(&mut bytes)?;
+        let bytes = limits::read_open(&file, limits::LOG)?;
         Ok((file, bytes))
     };
     let (file, bytes) = open().map_err(failed)?;

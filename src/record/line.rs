@@ -4,8 +4,8 @@ use crate::decide::Verdict;
 use crate::map::{Branch, ImageScore};
 use serde::Serialize;
 
-/// What became of one picture, as a JSON object on one line. Every key is always there but `error`, which only a
-/// picture with an error has; what a fault leaves unknown is `null`.
+/// What became of one picture, as a JSON object on one line. Every key is always there but `zone` and `error`, which only a
+/// picture with a zone or an error has; what a fault leaves unknown is `null`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line<'a> {
     /// The picture as the user named it.
@@ -22,6 +22,9 @@ pub struct Line<'a> {
     /// The level, from 1, that gives the largest part of that branch's score; levels 1, 2, 3 see 16, 32, 64 pixels of
     /// the network's input.
     pub level: Option<usize>,
+    /// The zone of the recipe that the score is of; only where a zone is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<&'a str>,
     /// Milliseconds from the decoded frame to the verdict.
     pub ms: Option<f64>,
     /// What failed, one sentence.
@@ -35,13 +38,14 @@ impl<'a> Line<'a> {
         // Microseconds are as fine as the measurement is.
         let ms = Some((ms * 1e3).round() / 1e3);
         let (branch, level) = (Some(score.branch), Some(score.level));
-        Self { image, verdict, score: Some(score.value), threshold, branch, level, ms, error: None }
+        Self { image, verdict, score: Some(score.value), threshold, branch, level, zone: None, ms, error: None }
     }
 
     /// The line of a picture that could not be inspected.
     pub fn fault(image: &'a str, threshold: f32, error: &'a str) -> Self {
         let error = Some(error);
-        Self { image, verdict: Verdict::Fault, score: None, threshold, branch: None, level: None, ms: None, error }
+        let verdict = Verdict::Fault;
+        Self { image, verdict, score: None, threshold, branch: None, level: None, zone: None, ms: None, error }
     }
 }
 

@@ -17,7 +17,7 @@ const WHITE: Colour = [255; 3];
 
 /// The picture at its own size, under the heat map of its scores, with the contour where the map is at the threshold
 /// and, where there is room, a banner of verdict, score and threshold (of a reject also
-/// the branch and level that drove it) and a legend of the colours.
+/// the branch and level that drove it, and its zone) and a legend of the colours.
 ///
 /// `map` is the inspection's map at the picture's size. Opacity and colour follow the ratio of score to threshold
 /// (inferno, up to 8 times the threshold), so that a good part stays almost clean.
@@ -82,7 +82,8 @@ fn furniture(picture: &mut RgbImage, inspection: &Inspection, threshold: f32) {
     label(&word, verdict_colour(inspection.verdict), 0.95);
     label(&numbers, BLACK, 0.6);
     if inspection.verdict == Verdict::Reject && inspection.score.level > 0 {
-        label(&driven_by(inspection.score.branch, inspection.score.level), BLACK, 0.6);
+        let zone = inspection.zone.as_ref().map(|zone| format!("{zone}: ")).unwrap_or_default();
+        label(&(zone + &driven_by(inspection.score.branch, inspection.score.level)), BLACK, 0.6);
     }
     legend(picture, font, (x + i64::from(pad), y), box_height);
 }
@@ -141,7 +142,7 @@ mod tests {
         let map = AnomalyMap(Grid { height: SIDE, width: SIDE, values: (0..SIDE * SIDE).map(score).collect() });
         let score = ImageScore { value: tip, row: 220, column: 200, branch: Branch::Structural, level: 1 };
         let verdict = if tip > 1.0 { Verdict::Reject } else { Verdict::Accept };
-        (frame, Inspection { map, score, verdict })
+        (frame, Inspection { map, score, verdict, areas: vec![], zone: None })
     }
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
                 let frame = Frame::new(width, height, Samples::Rgb16(vec![30_000; 3 * width * height])).unwrap();
                 let map = AnomalyMap(Grid { height, width, values: vec![value; width * height] });
                 let score = ImageScore { value, row: 0, column: 0, branch: Branch::Logical, level: 1 };
-                let inspection = Inspection { map, score, verdict: Verdict::Fault };
+                let inspection = Inspection { map, score, verdict: Verdict::Fault, areas: vec![], zone: None };
                 for threshold in [1.0, 0.0, -2.0] {
                     let picture = overlay(&frame, &inspection.map, &inspection, threshold);
                     assert_eq!(picture.dimensions(), (width as u32, height as u32));

@@ -10,19 +10,35 @@ use mudenet_board::gate::Reason;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+type Tell = Box<dyn FnMut(String) + Send>;
+
 /// Writes every part down: those that were inspected, and as faults those that were not.
-#[derive(Debug)]
 pub struct JournalSink {
     journal: Journal,
+    tell: Tell,
+    /// Losses that were told.
+    told: u64,
     /// Of the part before.
     product: Option<Arc<Product>>,
     context: Arc<Context>,
 }
 
 impl JournalSink {
-    /// A sink that keeps `journal`.
-    pub fn new(journal: Journal) -> Self {
-        Self { journal, product: None, context: Arc::default() }
+    /// A sink that keeps `journal`; `tell` is told when something could not be kept, at the first loss and whenever their
+    /// number has doubled.
+    pub fn new(journal: Journal, tell: impl FnMut(String) + Send + 'static) -> Self {
+        Self { journal, tell: Box::new(tell), told: 0, product: None, context: Arc::default() }
+    }
+
+    fn tell_losses(&mut self) {
+        let status = self.journal.status();
+        let (lines, pictures) =
+            (status.lines_dropped + status.lines_failed, status.pictures_dropped + status.pictures_failed);
+        if lines + pictures >= (2 * self.told).max(1) {
+            self.told = lines + pictures;
+            let why = status.last_error.map_or_else(|| "the disk is too slow".to_owned(), |error| error);
+            (self.tell)(format!("record: {lines} parts and {pictures} pictures could not be kept: {why}"));
+        }
     }
 
     fn take_product(&mut self, product: Option<&Arc<Product>>) {
@@ -86,6 +102,7 @@ impl RecordSink for JournalSink {
             Record::Settled { .. } | Record::Error { .. } | Record::Notice { .. } => return,
         };
         self.journal.record(part);
+        self.tell_losses();
     }
 }
 

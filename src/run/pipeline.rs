@@ -4,6 +4,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::capture::{Frame, Region};
 use crate::guard::{Panicked, guarded};
 use crate::inspector::{InspectError, Inspection, Inspector};
+use crate::map::Zones;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,6 +109,11 @@ impl Pipeline {
         self.inspector.region()
     }
 
+    /// The parts of the picture with thresholds of their own.
+    pub fn zones(&self) -> Option<&Zones> {
+        self.inspector.zones()
+    }
+
     /// The part of `frame` that is inspected and that maps are of.
     pub fn view(&self, frame: Frame) -> Frame {
         match self.inspector.view(&frame) {
@@ -162,6 +168,7 @@ mod tests {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
+            top: std::num::NonZeroUsize::MIN,
         };
         let inspector = Inspector::from_parts(Preprocess::imagenet(64), scoring, Box::new(Constant(value)), 2.0);
         Pipeline::new(inspector).inspect(&Frame::new(16, 16, Samples::Rgb8(vec![9; 768])).unwrap())

@@ -59,8 +59,13 @@ pub struct Plant {
     shared: Arc<Mutex<Seen>>,
 }
 
+/// Parts that are remembered one by one; what became of older ones is only counted.
+const REMEMBERED: usize = 4096;
+
 #[derive(Default)]
 struct Seen {
+    /// Parts that are not remembered any more.
+    settled: Outcome,
     /// When the gate's output changed, and to what.
     gate: Vec<(Micros, bool)>,
     /// Changes of any line.
@@ -103,27 +108,8 @@ impl Plant {
     /// Where the parts went. Call it when the line has ended.
     pub fn outcome(&self, gate: Option<GateSettings>) -> Outcome {
         self.seen(|seen| {
-            let mut outcome = Outcome::default();
-            for (part, at_gate) in &seen.at_gate {
-                let verdict = seen.verdicts.get(part).copied().flatten();
-                let judged_good = verdict == Some(Verdict::Accept);
-                let left_good = match gate {
-                    None => judged_good,
-                    Some(settings) => at_gate.is_some_and(|at| {
-                        let active = seen.gate_at(at.saturating_add(settings.gate.pulse / 2));
-                        active == (settings.gate.wiring == Wiring::AcceptPulse)
-                    }),
-                };
-                outcome.parts += 1;
-                match (left_good, judged_good, verdict) {
-                    (true, true, _) => outcome.good += 1,
-                    (true, false, _) => outcome.escaped += 1,
-                    (false, true, _) => outcome.good_rejected += 1,
-                    (false, false, Some(Verdict::Reject)) => outcome.rejected += 1,
-                    (false, false, _) => outcome.uninspected += 1,
-                }
-            }
-            outcome
+            seen.settle(gate, 0);
+            seen.settled.clone()
         })
     }
 
@@ -133,6 +119,36 @@ impl Plant {
 }
 
 impl Seen {
+    /// Counts what became of the parts but the newest `keep`, and forgets them.
+    fn settle(&mut self, gate: Option<GateSettings>, keep: usize) {
+        while self.at_gate.len() > keep
+            && let Some((part, at_gate)) = self.at_gate.pop_first()
+        {
+            let verdict = self.verdicts.remove(&part).flatten();
+            let judged_good = verdict == Some(Verdict::Accept);
+            let left_good = match gate {
+                None => judged_good,
+                Some(settings) => at_gate.is_some_and(|at| {
+                    let active = self.gate_at(at.saturating_add(settings.gate.pulse / 2));
+                    active == (settings.gate.wiring == Wiring::AcceptPulse)
+                }),
+            };
+            let outcome = &mut self.settled;
+            outcome.parts += 1;
+            match (left_good, judged_good, verdict) {
+                (true, true, _) => outcome.good += 1,
+                (true, false, _) => outcome.escaped += 1,
+                (false, true, _) => outcome.good_rejected += 1,
+                (false, false, Some(Verdict::Reject)) => outcome.rejected += 1,
+                (false, false, _) => outcome.uninspected += 1,
+            }
+        }
+        // The level since the last change before the oldest part that is still looked for.
+        let oldest = self.at_gate.values().next().copied().flatten().unwrap_or(Micros::MAX);
+        let before = self.gate.partition_point(|(at, _)| *at <= oldest);
+        self.gate.drain(..before.saturating_sub(1));
+    }
+
     fn gate_at(&self, time: Micros) -> bool {
         let after = self.gate.partition_point(|(at, _)| *at <= time);
         after.checked_sub(1).and_then(|i| self.gate.get(i)).is_some_and(|(_, level)| *level)
@@ -228,7 +244,12 @@ impl Belt<'_> {
             self.advance(at, encoder);
             let now = clock::now();
             let number = first.wrapping_add(index);
-            self.plant.seen(|seen| seen.at_gate.insert(number, gate.map(|_| now.saturating_add(way))));
+            self.plant.seen(|seen| {
+                seen.at_gate.insert(number, gate.map(|_| now.saturating_add(way)));
+                if seen.at_gate.len() > 2 * REMEMBERED {
+                    seen.settle(gate, REMEMBERED);
+                }
+            });
             self.handle.line(InputLine::Trigger, true, now, Some(index));
             self.handle.line(InputLine::Trigger, false, now, None);
         }

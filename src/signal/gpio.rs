@@ -9,7 +9,8 @@ use crate::run::station::InputLine;
 use gpiocdev::chip::Chip;
 use gpiocdev::line::{Bias, EdgeDetection, EdgeEvent, EdgeKind, EventClock, Offset, Value, Values};
 use gpiocdev::request::{Builder, Request};
-use mudenet_board::ErrorCode;
+use mudenet_board::quadrature::Quadrature;
+use mudenet_board::{ErrorCode, Micros};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread::spawn;
@@ -141,27 +142,42 @@ impl GpioInputs {
         for (name, lines) in by_chip(wires) {
             let mut builder = builder(name)?;
             builder.with_kernel_event_buffer_size(KERNEL_EVENTS);
+            let quadrature = lines.iter().any(|(line, _)| *line == InputLine::EncoderB);
             for (line, wire) in &lines {
                 builder.with_line(wire.line).as_input();
                 bias(&mut builder, wire);
-                builder.with_edge_detection(detection(*line)).with_event_clock(EventClock::Monotonic);
+                builder.with_edge_detection(detection(*line, quadrature)).with_event_clock(EventClock::Monotonic);
                 if !wire.debounce.is_zero() {
                     builder.with_debounce_period(wire.debounce);
                 }
             }
             let request = builder.request().map_err(|error| failed(name, &error))?;
-            let lines = lines.iter().map(|(line, wire)| (wire.line, (*line, None))).collect();
-            let chip = InputChip { name: name.to_owned(), request, lines, handle: handle.clone() };
-            chip.tell_levels()?;
+            let lines: BTreeMap<Offset, InputLine> = lines.iter().map(|(line, wire)| (wire.line, *line)).collect();
+            let mut levels = BTreeMap::new();
+            for (offset, line) in &lines {
+                let level = request.value(*offset).map_err(|error| failed(name, &error))?;
+                levels.insert(*line, level == Value::Active);
+            }
+            let edges = Edges::new(&levels);
+            // A trigger, strobe, reset or acknowledge that is active at the start asks for nothing.
+            let kept = |line: &InputLine| {
+                matches!(line, InputLine::RecipeBit(_) | InputLine::BinFull | InputLine::PartPresent)
+            };
+            for (line, _) in levels.iter().filter(|(line, level)| **level && kept(line)) {
+                handle.line(*line, true, crate::run::now(), None);
+            }
+            let chip = InputChip { name: name.to_owned(), request, lines, edges, handle: handle.clone() };
             spawn(move || chip.run());
         }
         Ok(())
     }
 }
 
-/// Lines that count what comes are told of one edge only, so that a gap in the count is as many missed.
-fn detection(line: InputLine) -> EdgeDetection {
+/// Lines that count what comes are told of one edge only, so that a gap in the count is as many missed; of an encoder with
+/// two channels every edge counts.
+fn detection(line: InputLine, quadrature: bool) -> EdgeDetection {
     match line {
+        InputLine::Encoder if quadrature => EdgeDetection::BothEdges,
         InputLine::Trigger | InputLine::Encoder | InputLine::RejectConfirm => EdgeDetection::RisingEdge,
         _ => EdgeDetection::BothEdges,
     }
@@ -170,25 +186,12 @@ fn detection(line: InputLine) -> EdgeDetection {
 struct InputChip {
     name: String,
     request: Request,
-    /// The line and the count of its last edge.
-    lines: BTreeMap<Offset, (InputLine, Option<u32>)>,
+    lines: BTreeMap<Offset, InputLine>,
+    edges: Edges,
     handle: Handle,
 }
 
 impl InputChip {
-    fn tell_levels(&self) -> Result<(), SignalError> {
-        for (offset, (line, _)) in &self.lines {
-            if detection(*line) == EdgeDetection::BothEdges {
-                let level = self.request.value(*offset).map_err(|error| failed(&self.name, &error))?;
-                // A strobe, reset or acknowledge that is active at the start asks for nothing.
-                if level == Value::Active && matches!(line, InputLine::RecipeBit(_) | InputLine::BinFull) {
-                    self.handle.line(*line, true, crate::run::now(), None);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn run(mut self) {
         loop {
             let event = match self.request.wait_edge_event(WAIT) {
@@ -210,13 +213,102 @@ impl InputChip {
     }
 
     fn tell(&mut self, event: &EdgeEvent) -> bool {
-        let Some((line, last)) = self.lines.get_mut(&event.offset) else { return true };
-        let at = event.timestamp_ns / 1000;
-        let counts = last.map_or(1, |last| event.line_seqno.wrapping_sub(last));
-        *last = Some(event.line_seqno);
-        if *line == InputLine::Encoder {
-            return self.handle.encoder(i32::try_from(counts).unwrap_or(i32::MAX), at);
+        let Some(line) = self.lines.get(&event.offset).copied() else { return true };
+        let at: Micros = event.timestamp_ns / 1000;
+        let level = event.kind == EdgeKind::Rising;
+        match self.edges.see(line, level, event.line_seqno) {
+            Seen::Line => self.handle.line(line, level, at, Some(event.line_seqno)),
+            Seen::Moved(counts) => self.handle.encoder(counts, at),
+            Seen::Lost => self.handle.encoder_lost(at),
         }
-        self.handle.line(*line, event.kind == EdgeKind::Rising, at, Some(event.line_seqno))
+    }
+}
+
+/// What an edge says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// The line took a level.
+    Line,
+    /// The belt moved.
+    Moved(i32),
+    /// The belt moved, and how far is not known.
+    Lost,
+}
+
+/// Edges of a chip's lines, with the kernel's count of each line's.
+struct Edges {
+    last: BTreeMap<InputLine, u32>,
+    quadrature: Option<Channels>,
+}
+
+struct Channels {
+    a: bool,
+    b: bool,
+    decoder: Quadrature,
+}
+
+impl Edges {
+    /// No edge was seen; the lines are at these levels.
+    fn new(levels: &BTreeMap<InputLine, bool>) -> Self {
+        let level = |line| levels.get(&line).copied();
+        let channels = level(InputLine::Encoder).zip(level(InputLine::EncoderB));
+        let quadrature = channels.map(|(a, b)| Channels { a, b, decoder: Quadrature::new(a, b) });
+        Self { last: BTreeMap::new(), quadrature }
+    }
+
+    fn see(&mut self, line: InputLine, level: bool, seqno: u32) -> Seen {
+        let edges = self.last.insert(line, seqno).map_or(1, |last| seqno.wrapping_sub(last));
+        match (line, &mut self.quadrature) {
+            (InputLine::Encoder | InputLine::EncoderB, Some(channels)) => {
+                match line {
+                    InputLine::Encoder => channels.a = level,
+                    _ => channels.b = level,
+                }
+                match channels.decoder.update(channels.a, channels.b) {
+                    Ok(counts) if edges == 1 => Seen::Moved(counts),
+                    _ => Seen::Lost,
+                }
+            }
+            (InputLine::Encoder, None) => Seen::Moved(i32::try_from(edges).unwrap_or(i32::MAX)),
+            _ => Seen::Line,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use InputLine::{Encoder, EncoderB, Trigger};
+
+    #[test]
+    fn one_channel_counts_the_edges_that_the_kernel_dropped_too() {
+        let mut edges = Edges::new(&BTreeMap::from([(Encoder, false), (Trigger, false)]));
+        let seen = [1, 2, 5].map(|seqno| edges.see(Encoder, true, seqno));
+        assert_eq!(seen, [Seen::Moved(1), Seen::Moved(1), Seen::Moved(3)]);
+        assert_eq!(edges.see(Trigger, true, 9), Seen::Line);
+    }
+
+    #[test]
+    fn two_channels_count_to_and_fro() {
+        let mut edges = Edges::new(&BTreeMap::from([(Encoder, true), (EncoderB, false)]));
+        // From 10: forwards over 11, 01, 00, then back over 01, 11.
+        let steps = [(EncoderB, true), (Encoder, false), (EncoderB, false), (EncoderB, true), (Encoder, true)];
+        let mut counts = BTreeMap::new();
+        let seen = steps.map(|(line, level)| {
+            let seqno = counts.entry(line).and_modify(|count| *count += 1).or_insert(1u32);
+            edges.see(line, level, *seqno)
+        });
+        assert_eq!(seen, [1, 1, 1, -1, -1].map(Seen::Moved));
+    }
+
+    #[test]
+    fn an_edge_of_two_channels_that_the_kernel_dropped_loses_the_place() {
+        let levels = BTreeMap::from([(Encoder, false), (EncoderB, false)]);
+        let mut edges = Edges::new(&levels);
+        assert_eq!(edges.see(Encoder, true, 1), Seen::Moved(1));
+        assert_eq!(edges.see(Encoder, false, 4), Seen::Lost, "two edges between");
+        let mut edges = Edges::new(&levels);
+        assert_eq!(edges.see(EncoderB, true, 1), Seen::Moved(-1));
+        assert_eq!(edges.see(EncoderB, true, 3), Seen::Lost, "its fall was dropped");
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// An output line of the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputLine {
     /// A trigger would be taken.
@@ -19,7 +20,7 @@ pub enum OutputLine {
     Ng,
     /// OK and NG are valid.
     Strobe,
-    /// The result is a fault, the camera is lost, or an error waits for RESET.
+    /// The result is a fault, the camera or the controller's heartbeat is lost, or an error waits for RESET.
     Error,
     /// Toggles once a second while the inspection loop is alive.
     Heartbeat,

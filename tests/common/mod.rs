@@ -95,6 +95,7 @@ pub fn meta() -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(0.0),
+            top: std::num::NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(THRESHOLD),
         assumptions: BTreeMap::new(),

@@ -50,6 +50,7 @@ pub(crate) fn meta(network: Network) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(4.0),
+            top: std::num::NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(1.0),
         assumptions: Default::default(),
@@ -62,6 +63,10 @@ pub(crate) fn meta(network: Network) -> Meta {
 pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A number in −limit … limit.
     pub(crate) fn uniform(&mut self, limit: f32) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -7,6 +7,7 @@ use mudenet_board::machine::{self, ResultMode};
 use mudenet_board::{ErrorCode, Micros, Verdict, millis};
 use mudenet_edge::capture::{Camera, CaptureError, CheckedCamera, Frame, Samples};
 use mudenet_edge::config::PictureLimits;
+use mudenet_edge::decide::drift::Baseline;
 use mudenet_edge::infer::{InferError, LevelScores, Scorer};
 use mudenet_edge::inspector::Inspector;
 use mudenet_edge::map::{Gaussian, Range, Ranges, Scoring, Upsample, Weights};
@@ -15,6 +16,7 @@ use mudenet_edge::run::simulate::{Conveyor, Outcome, Plant};
 use mudenet_edge::run::station::{Counters, GateSettings, StationConfig};
 use mudenet_edge::run::{Devices, Handle, Line, LineConfig, Pipeline, Prepared, Recipes, Record, RecordSink, Report};
 use mudenet_edge::signal::{Levels, OutputLine, Outputs, Signal, SignalError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -120,22 +122,37 @@ pub fn pipeline() -> Pipeline {
         weights: Weights::default(),
         upsample: Upsample::HalfPixel,
         gaussian: Gaussian::new(0.0),
+        top: std::num::NonZeroUsize::MIN,
     };
     let preprocess =
         Preprocess { height: SIDE, width: SIDE, mean: [0.0; 3], std: [1.0; 3], resize: ResizeRule::Triangle };
     Pipeline::new(Inspector::from_parts(preprocess, scoring, Box::new(Reads), 1.0))
 }
 
-/// Recipes 1 to 7.
-pub struct Seven;
+/// Recipes 1 to 7; all but the first take their time.
+pub struct Seven(pub Duration);
 
 impl Recipes for Seven {
     fn load(&mut self, number: u16) -> Result<Prepared, String> {
+        if number > 1 {
+            std::thread::sleep(self.0);
+        }
         match number {
-            1..=7 => Ok(Prepared::new(number, format!("recipe {number}"), String::new(), pipeline())),
+            1..=7 => {
+                let prepared = Prepared::new(number, format!("recipe {number}"), String::new(), pipeline());
+                Ok(prepared.with_baseline(baseline()))
+            }
             _ => Err("there is no such recipe".into()),
         }
     }
+}
+
+/// Good parts of the grey levels 90 to 110.
+fn baseline() -> Baseline {
+    let levels: Vec<f32> = (90u8..=110).map(f32::from).collect();
+    let scores: Vec<f32> = levels.iter().map(|level| (level / 128.0).powi(2)).collect();
+    let brightness: Vec<f32> = levels.iter().map(|level| level / 255.0).collect();
+    Baseline::new(&scores, &brightness, &[])
 }
 
 /// A picture of one grey.
@@ -150,7 +167,7 @@ pub fn devices(outputs: Box<dyn Outputs>) -> Devices {
         outputs,
         signal: None,
         sink: Box::new(()),
-        recipes: Box::new(Seven),
+        recipes: Box::new(Seven(Duration::ZERO)),
         watchdog: Box::new(()),
     }
 }
@@ -211,6 +228,7 @@ struct Failing {
     inner: Box<dyn Outputs>,
     after: Option<u32>,
     last: Arc<Mutex<Levels>>,
+    alerted: Arc<AtomicBool>,
 }
 
 impl Outputs for Failing {
@@ -223,6 +241,9 @@ impl Outputs for Failing {
             *left -= 1;
         }
         *self.last.lock().unwrap() = levels;
+        if levels.get(OutputLine::Error) && levels.get(OutputLine::Ready) {
+            self.alerted.store(true, Ordering::SeqCst);
+        }
         self.inner.set(levels)
     }
 }
@@ -257,12 +278,23 @@ pub struct Rig {
     pub pitch_ms: u64,
     pub wiring: Wiring,
     pub encoder: bool,
+    pub delay_ms: u64,
+    /// What the gate is told of the parts, whatever comes.
+    pub gate_pitch_ms: u64,
+    pub result: ResultMode,
+    pub recipes_take: Duration,
     pub queue: usize,
     pub sink: Sink,
     pub frozen: Option<u32>,
+    pub drift_parts: Option<usize>,
     pub record_accepted: bool,
     pub outputs_fail_after: Option<u32>,
     pub signal: Option<Box<dyn Signal>>,
+    /// Who else gets every record.
+    pub sinks: Vec<Box<dyn RecordSink>>,
+    /// Who is shown the line before it runs.
+    pub meets: Vec<Box<dyn FnOnce(&Line)>>,
+    pub recipes: Option<Box<dyn Recipes>>,
 }
 
 impl Rig {
@@ -272,12 +304,20 @@ impl Rig {
             pitch_ms: 150,
             wiring: Wiring::AcceptPulse,
             encoder: false,
+            delay_ms: 450,
+            gate_pitch_ms: 100,
+            result: ResultMode::Latch,
+            recipes_take: Duration::ZERO,
             queue: 64,
             sink: Sink::Keeps,
             frozen: None,
+            drift_parts: None,
             record_accepted: false,
             outputs_fail_after: None,
             signal: None,
+            sinks: vec![],
+            meets: vec![],
+            recipes: None,
         }
     }
 
@@ -285,7 +325,7 @@ impl Rig {
         let delay = if self.encoder {
             Delay::Encoder { counts: 300, pitch: 50, stopped_after: None }
         } else {
-            Delay::Time { delay: millis(450), pitch: millis(self.pitch_ms.min(100)) }
+            Delay::Time { delay: millis(self.delay_ms), pitch: millis(self.gate_pitch_ms) }
         };
         let gate = GateConfig { delay, pulse: millis(100), wiring: self.wiring };
         GateSettings { gate, queue: self.queue, confirm: None }
@@ -295,11 +335,13 @@ impl Rig {
         LineConfig {
             station: StationConfig {
                 machine: machine::Config {
-                    result: ResultMode::Latch,
+                    result: self.result,
                     data_to_strobe: millis(1),
+                    ack_timeout: millis(60),
                     inspect_timeout: millis(400),
                     ..machine::Config::default()
                 },
+                part_present: false,
                 first_part: FIRST,
                 gate: Some(self.gate()),
                 consecutive_rejects: None,
@@ -311,6 +353,7 @@ impl Rig {
             camera_lost: millis(5000),
             stop_within: millis(5000),
             realtime_priority: None,
+            drift_parts: self.drift_parts,
             record_accepted: self.record_accepted,
         }
     }
@@ -322,6 +365,7 @@ impl Rig {
     pub fn run_with(mut self, mut script: impl FnMut(u32) -> Shot + Send + 'static, steps: Steps) -> Done {
         let (plant, book) = (Plant::default(), Arc::new(Mutex::new(Book::default())));
         let last = Arc::new(Mutex::new(Levels::default()));
+        let alerted = Arc::new(AtomicBool::new(false));
         // The steps need a handle of the line, which needs the camera first.
         let late: Arc<Mutex<Option<(Handle, Steps)>>> = Arc::default();
         let from_camera = Arc::clone(&late);
@@ -335,6 +379,8 @@ impl Rig {
         };
         let camera = Scripted { script: scripted, next: 0, fresh: 0, spare: None };
         let limits = PictureLimits { frozen: self.frozen, ..PictureLimits::default() };
+        let mut sinks = std::mem::take(&mut self.sinks);
+        sinks.push(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) }));
         let line = Line::new(
             self.config(),
             Devices {
@@ -343,13 +389,15 @@ impl Rig {
                     inner: plant.outputs(),
                     after: self.outputs_fail_after,
                     last: Arc::clone(&last),
+                    alerted: Arc::clone(&alerted),
                 }),
                 signal: self.signal.take(),
-                sink: plant.record(Box::new(Recorder { sink: self.sink, book: Arc::clone(&book) })),
-                recipes: Box::new(Seven),
+                sink: plant.record(Box::new(sinks)),
+                recipes: self.recipes.take().unwrap_or(Box::new(Seven(self.recipes_take))),
                 watchdog: Box::new(()),
             },
         );
+        self.meets.drain(..).for_each(|meet| meet(&line));
         *late.lock().unwrap() = Some((line.handle(), steps));
         let conveyor = Conveyor { parts: self.parts, pitch: millis(self.pitch_ms), jitter: 0.1, counts: 100, seed: 1 };
         let driver = plant.drive(conveyor, Some(self.gate()), FIRST, line.handle());
@@ -364,6 +412,7 @@ impl Rig {
             parts: std::mem::take(&mut book.parts),
             notices: std::mem::take(&mut book.notices),
             last_gate_level,
+            alerted: alerted.load(Ordering::SeqCst),
         }
     }
 }
@@ -376,6 +425,8 @@ pub struct Done {
     pub parts: Vec<Kept>,
     pub notices: Vec<String>,
     pub last_gate_level: bool,
+    /// Whether the ERROR line was active while a trigger would have been taken.
+    pub alerted: bool,
 }
 
 impl Done {

@@ -83,6 +83,8 @@ pub enum GateInput {
         /// Counts since the last input of this kind.
         counts: i32,
     },
+    /// Counts of the encoder were lost: where the parts on the way are is not known.
+    EncoderLost,
     /// Whether the results can be relied on at all; without, everything is rejected (heartbeat lost, error state).
     Hold(bool),
 }

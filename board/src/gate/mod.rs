@@ -55,19 +55,20 @@ impl<const N: usize> Gate<N> {
             reject_until: 0,
             accept_until: 0,
         };
-        gate.reject_between(i64::MIN, gate.due());
+        gate.reject_between(i64::MIN, gate.position().saturating_add(gate.way()));
         Ok(gate)
     }
 
-    /// Takes an input at time `now`; a time before the last one counts as the last one.
+    /// Takes an input at time `now`; a time before the last one counts as the last one, but for parts: a part that is told
+    /// late, as by a loop that was held up, is due when it is at the gate all the same.
     pub fn handle(&mut self, input: GateInput, now: Micros, emit: &mut impl FnMut(GateEvent)) {
         self.now = self.now.max(now);
         self.settle(emit);
         match input {
             GateInput::Tick => {}
-            GateInput::Part { part } => self.enter(part, Fate::Pending, emit),
-            GateInput::Missed { part } => self.enter(part, Fate::Reject(Reason::Missed), emit),
-            GateInput::Unseen { part } => self.unseen(part, emit),
+            GateInput::Part { part } => self.enter(part, Fate::Pending, now, emit),
+            GateInput::Missed { part } => self.enter(part, Fate::Reject(Reason::Missed), now, emit),
+            GateInput::Unseen { part } => self.unseen(part, now, emit),
             GateInput::Result { part, verdict } => self.judge(part, verdict, emit),
             GateInput::Encoder { counts } => {
                 self.counts = self.counts.saturating_add(i64::from(counts));
@@ -75,6 +76,11 @@ impl<const N: usize> Gate<N> {
                     self.last_moved = self.now;
                     self.stop_reported = false;
                 }
+            }
+            GateInput::EncoderLost => {
+                emit(GateEvent::Error(ErrorCode::EncoderStopped));
+                let here = self.position();
+                self.distrust_all(here, here.saturating_add(self.way()));
             }
             GateInput::Hold(held) => {
                 if self.held && !held {
@@ -121,19 +127,23 @@ impl<const N: usize> Gate<N> {
 
     /// Place of the belt: microseconds or encoder counts.
     fn position(&self) -> i64 {
+        self.position_at(self.now)
+    }
+
+    /// Place of the belt at `time`; of an encoder only the place now is known.
+    fn position_at(&self, time: Micros) -> i64 {
         match self.config.delay {
-            Delay::Time { .. } => i64::try_from(self.now).unwrap_or(i64::MAX),
+            Delay::Time { .. } => i64::try_from(time).unwrap_or(i64::MAX),
             Delay::Encoder { .. } => self.counts,
         }
     }
 
-    /// Place at which a part that triggers now is due.
-    fn due(&self) -> i64 {
-        let delay = match self.config.delay {
+    /// From the trigger to the gate.
+    fn way(&self) -> i64 {
+        match self.config.delay {
             Delay::Time { delay, .. } => i64::try_from(delay).unwrap_or(i64::MAX),
             Delay::Encoder { counts, .. } => i64::from(counts),
-        };
-        self.position().saturating_add(delay)
+        }
     }
 
     fn rejecting(&self) -> bool {
@@ -145,8 +155,9 @@ impl<const N: usize> Gate<N> {
         self.reject_until = self.reject_until.max(self.now.saturating_add(self.config.pulse));
     }
 
-    fn enter(&mut self, part: u32, mut fate: Fate, emit: &mut impl FnMut(GateEvent)) {
-        let (here, due) = (self.position(), self.due());
+    fn enter(&mut self, part: u32, mut fate: Fate, at: Micros, emit: &mut impl FnMut(GateEvent)) {
+        let here = self.position_at(at);
+        let due = here.saturating_add(self.way());
         if let Delay::Encoder { pitch, .. } = self.config.delay
             && self.last_part_at.is_some_and(|last| here.saturating_sub(last) < i64::from(pitch))
         {
@@ -177,11 +188,10 @@ impl<const N: usize> Gate<N> {
         self.reject_between(here, to);
     }
 
-    fn unseen(&mut self, part: u32, emit: &mut impl FnMut(GateEvent)) {
+    fn unseen(&mut self, part: u32, at: Micros, emit: &mut impl FnMut(GateEvent)) {
         emit(GateEvent::Error(ErrorCode::TriggerLost));
-        let due = self.due();
-        let way = due.saturating_sub(self.position());
-        let from = self.last_part_at.map_or(self.position(), |last| last.saturating_add(way));
+        let due = self.position_at(at).saturating_add(self.way());
+        let from = self.last_part_at.map_or(self.position(), |last| last.saturating_add(self.way()));
         self.reject_between(from.min(due), due);
         emit(GateEvent::Settled { part, outcome: Outcome::Rejected(Reason::Unseen) });
     }

@@ -42,7 +42,8 @@ impl Default for Config {
 pub enum TriggerMode {
     /// An input line or a command.
     External,
-    /// The machine itself, once an interval or as soon after as it is ready.
+    /// The machine itself, once an interval or as soon after as it is ready; where PART_PRESENT is wired, only while it is
+    /// active.
     Interval(Micros),
 }
 
@@ -126,6 +127,8 @@ pub enum Input {
     },
     /// An inspection ended.
     Result(PartResult),
+    /// Level of PART_PRESENT; where it is not wired it counts as active.
+    Present(bool),
     /// Level of RESULT_ACK; its rising edge acknowledges.
     AckLine(bool),
     /// Acknowledge by command.
@@ -149,6 +152,10 @@ pub enum Input {
     },
     /// Something failed that only a reset ends.
     Fail(ErrorCode),
+    /// The recipe in use was found to judge wrong: as [`Input::Fail`], and no part is taken until a recipe is loaded again.
+    Distrust,
+    /// Something that was reported elsewhere is to show on the ERROR line until a reset; parts are taken all the same.
+    Alert,
 }
 
 /// What the owner of a machine has to do.
@@ -209,7 +216,7 @@ pub struct Lines {
     pub ng: bool,
     /// OK and NG are valid.
     pub strobe: bool,
-    /// The result is a fault, the camera is lost, or an error waits for RESET.
+    /// The result is a fault, the camera is lost, or an error or alert waits for RESET.
     pub error: bool,
     /// Toggles while the inspection loop is alive.
     pub heartbeat: bool,

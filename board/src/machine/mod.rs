@@ -27,6 +27,7 @@ pub struct Machine {
     strobe_seen: bool,
     camera: bool,
     room: bool,
+    present: bool,
     ack_line: bool,
     next_part: u32,
     last_seqno: Option<u32>,
@@ -57,6 +58,7 @@ impl Machine {
             strobe_seen: false,
             camera: false,
             room: true,
+            present: true,
             ack_line: false,
             next_part: first_part,
             last_seqno: None,
@@ -82,6 +84,7 @@ impl Machine {
             Input::Reset => self.reset(),
             Input::Camera(fresh) => self.camera(fresh, emit),
             Input::Room(room) => self.room = room,
+            Input::Present(present) => self.present = present,
             Input::Trigger { seqno } => self.edge(seqno, emit),
             Input::TriggerPart { part } => self.trigger(part, emit),
             Input::Result(result) => self.result(result, emit),
@@ -96,6 +99,11 @@ impl Machine {
             Input::RecipeStrobe { level, number } => self.recipe_strobe(level, number, emit),
             Input::RecipeLoaded { number, ok } => self.recipe_loaded(number, ok, emit),
             Input::Fail(error) => self.fail(error, emit),
+            Input::Distrust => {
+                self.fail(ErrorCode::RecipeFailed, emit);
+                self.recipe = None;
+            }
+            Input::Alert => self.error = true,
         }
         self.advance(emit);
     }
@@ -144,7 +152,7 @@ impl Machine {
     pub fn deadline(&self) -> Option<Micros> {
         let change = self.change.and_then(|change| change.deadline(self.config.recipe_timeout));
         let again = match self.config.trigger {
-            TriggerMode::Interval(_) if self.ready() => Some(self.next_self_trigger),
+            TriggerMode::Interval(_) if self.ready() && self.present => Some(self.next_self_trigger),
             _ => None,
         };
         [Some(self.next_beat), self.phase.deadline(&self.config), change, again].into_iter().flatten().min()
@@ -224,6 +232,11 @@ impl Machine {
 
     fn result(&mut self, result: PartResult, emit: &mut impl FnMut(Event)) {
         match self.phase {
+            // Judged by another recipe than the one in use it is not proven good.
+            Phase::Busy { part, .. } if part == result.part() && self.recipe != Some(result.recipe()) => {
+                emit(Event::Error(ErrorCode::InspectionFailed));
+                self.show(PartResult::fault(part, result.recipe()), emit);
+            }
             Phase::Busy { part, .. } if part == result.part() => self.show(result, emit),
             _ => emit(Event::Error(ErrorCode::LateResult)),
         }
@@ -309,6 +322,7 @@ impl Machine {
         self.advance_recipe(emit);
         if let TriggerMode::Interval(interval) = self.config.trigger
             && self.ready()
+            && self.present
             && self.now >= self.next_self_trigger
         {
             self.next_self_trigger = self.now.saturating_add(interval);

@@ -1,14 +1,15 @@
 //! `mudenet-export freeze`.
 
 use anyhow::{Context, ensure};
-use mudenet_edge::bundle::Bundle;
-use mudenet_edge::map::Weights;
+use mudenet_edge::bundle::{Bundle, RuntimeParity};
+use mudenet_edge::map::{RangeStatistic, Weights};
 use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{Checks, FreezeOptions, freeze, freeze_stored};
 use mudenet_export::memory::{Distance, Remembered};
 use mudenet_export::quantize::{Form, Layer, Rounding, Settings};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -43,6 +44,12 @@ pub(super) struct Args {
     /// Limit each normalised branch to 0–1 before they are added
     #[arg(long)]
     clamp: bool,
+    /// What of the held-back good images' scores a range spans: smallest to largest, or the quantiles 0.1 % and 99.9 % (A-030)
+    #[arg(long, value_enum, default_value_t)]
+    ranges: RangesArg,
+    /// Score a picture by the mean of the so many largest pixels of its map; 1 is their maximum, the paper's (A-031)
+    #[arg(long, value_name = "PIXELS", default_value = "1")]
+    top: NonZeroUsize,
     /// Reject above this score [default: found from the held-back good images]
     #[arg(long)]
     threshold: Option<f32>,
@@ -96,6 +103,23 @@ pub(super) struct Args {
 /// What the branches count with a memory beside them (A-027).
 const WITH_MEMORY: Weights = Weights { structural: 0.1, logical: 0.1, memory: 1.0 };
 
+/// [`RangeStatistic`] on the command line.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum RangesArg {
+    #[default]
+    MinMax,
+    Quantiles,
+}
+
+impl From<RangesArg> for RangeStatistic {
+    fn from(arg: RangesArg) -> Self {
+        match arg {
+            RangesArg::MinMax => RangeStatistic::MinMax,
+            RangesArg::Quantiles => RangeStatistic::Quantiles,
+        }
+    }
+}
+
 fn parse_weights(text: &str) -> Result<Weights, String> {
     let expected = || format!("expected three numbers ≥ 0 like 0.1,0.1,1, got {text:?}");
     let numbers: Vec<f32> =
@@ -124,6 +148,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         remembered: args.remember,
         distance: args.distance,
         weights,
+        ranges: args.ranges.into(),
+        top: args.top,
     };
     let form = args.quantize.or(args.f16.then_some(Form::F16));
     let Some(form) = form else {
@@ -172,13 +198,13 @@ fn recommendation(form: Form, within: bool) -> &'static str {
 
 fn summary(bundle: &Bundle) -> String {
     let meta = bundle.meta();
+    let RuntimeParity { structural, logical, memory } = meta.parity.tract;
+    let remembers = !meta.scoring.ranges.memory.is_empty();
+    let memory = if remembers { format!(", {memory:.1e} memory") } else { String::new() };
     format!(
-        "threshold {:.4} from {} good parts; parity with training {:.1e} structural, {:.1e} logical on {} images",
-        meta.threshold.value,
-        meta.threshold.good_parts,
-        meta.parity.tract.structural,
-        meta.parity.tract.logical,
-        meta.parity.images
+        "threshold {:.4} from {} good parts; parity with training {structural:.1e} structural, {logical:.1e} logical{memory} on \
+         {} images",
+        meta.threshold.value, meta.threshold.good_parts, meta.parity.images
     )
 }
 

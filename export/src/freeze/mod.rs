@@ -20,12 +20,13 @@ use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
 use mudenet_edge::infer::{InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
-use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, Ranges, Scoring, Upsample, Weights};
+use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, RangeStatistic, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::metric::EvaluationError;
 use mudenet_edge::preprocess::{ModelInput, Preprocess, PreprocessError};
 pub use network::to_onnx;
-pub use parity::{PARITY_LIMIT, torch_scores};
+pub use parity::{MEMORY_PARITY_LIMIT, PARITY_LIMIT, torch_scores};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 pub use stored::{CALIBRATION_IMAGES, Checks, Limits, Stored, freeze_stored};
 
@@ -48,6 +49,10 @@ pub struct FreezeOptions {
     pub distance: Distance,
     /// How much each branch counts (A-027).
     pub weights: Weights,
+    /// What of the held-back images' scores a range spans (A-030).
+    pub ranges: RangeStatistic,
+    /// How many of the map's largest pixels an image score is the mean of (A-031).
+    pub top: NonZeroUsize,
 }
 
 impl FreezeOptions {
@@ -61,7 +66,30 @@ impl FreezeOptions {
         remembered: None,
         distance: Distance::Root,
         weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
+        ranges: RangeStatistic::MinMax,
+        top: NonZeroUsize::MIN,
     };
+}
+
+impl FreezeOptions {
+    /// What was chosen of `scoring`, by assumption and named as on the command line.
+    fn assumptions(&self, scoring: &Scoring) -> impl Iterator<Item = (String, String)> {
+        let Weights { structural, logical, memory } = self.weights;
+        let ranges = match self.ranges {
+            RangeStatistic::MinMax => "min-max",
+            RangeStatistic::Quantiles => "quantiles",
+        };
+        [
+            ("A-016", format!("sigma {}", scoring.gaussian.sigma)),
+            ("A-020", format!("clamp {}", if self.clamp { "on" } else { "off" })),
+            ("A-026", format!("memory {}", self.memory)),
+            ("A-027", format!("weights {structural},{logical},{memory}")),
+            ("A-030", format!("ranges {ranges}")),
+            ("A-031", format!("top {}", self.top)),
+        ]
+        .into_iter()
+        .map(|(key, choice)| (key.to_owned(), choice))
+    }
 }
 
 /// Why no bundle was made.
@@ -118,7 +146,7 @@ pub enum FreezeError {
     Bundle(String),
     /// The runtime's scores differ from the trainer's.
     #[error(
-        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {PARITY_LIMIT:.0e}; \
+        "{}: `{output}` from the frozen model differs from training by {error:.1e} relative, more than {limit:.0e}; \
          nothing was written",
         image.display()
     )]
@@ -129,6 +157,8 @@ pub enum FreezeError {
         output: &'static str,
         /// Relative to the output's largest value.
         error: f32,
+        /// What is accepted.
+        limit: f32,
     },
 }
 
@@ -164,6 +194,7 @@ impl Start {
         let mut meta = unranged_meta(run.architecture.size as usize);
         meta.scoring.clamp = options.clamp;
         meta.scoring.weights = options.weights;
+        meta.scoring.top = options.top;
         if memory.is_some() {
             meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
         }
@@ -174,6 +205,10 @@ impl Start {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
         meta.assumptions = assumptions(run);
+        meta.assumptions.extend(options.assumptions(&meta.scoring));
+        if let Some(border) = meta.assumptions.get_mut("A-017") {
+            *border += &format!(", margin {}", meta.scoring.margin);
+        }
         if let Some(memory) = &memory {
             meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
         }
@@ -202,7 +237,7 @@ impl Start {
         let mut meta = self.meta.clone();
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut scorer = TractScorer::new(&unscored)?;
-        let mut observer = RangeObserver::new(meta.scoring.margin);
+        let mut observer = RangeObserver::new(meta.scoring.margin, options.ranges);
         for input in self.inputs()? {
             observer.observe(&scorer.score(&input)?)?;
         }
@@ -236,6 +271,7 @@ pub(crate) fn unranged_meta(size: usize) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(size as f32 / 64.0),
+            top: NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(0.0),
         assumptions: BTreeMap::new(),

@@ -67,8 +67,7 @@ impl Limits {
     /// What of `report` is beyond them: a sentence each.
     pub fn beyond(&self, report: &StorageReport) -> Vec<String> {
         let mut beyond = Vec::new();
-        let float = &report.float;
-        for (name, difference) in [("structural", float.structural), ("logical", float.logical)] {
+        for (name, difference) in report.float.outputs() {
             // A difference that is not a number is beyond any limit.
             if !matches!(
                 difference.mean.partial_cmp(&self.mean),

@@ -99,7 +99,7 @@ fn read_legacy(path: &Path) -> Result<Vec<(String, Tensor)>, String> {
     let (keys, used) = pickle::strings(rest)?;
     let mut values = Cursor::new(rest.get(used..).unwrap_or_default());
     let by_key: HashMap<&str, &StorageRef> =
-        tensors.iter().map(|(_, tensor)| (tensor.storage.key.as_str(), &tensor.storage)).collect();
+        tensors.iter().map(|(_, tensor)| (tensor.storage.key.as_str(), &*tensor.storage)).collect();
     let mut storages = HashMap::new();
     for key in keys {
         let storage = by_key.get(key.as_str()).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;

@@ -3,7 +3,7 @@
 //! Source: CPython's `pickletools` (protocol 2) and PyTorch's `torch/serialization.py`.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use tch::Kind;
 
@@ -19,7 +19,7 @@ pub(super) struct StorageRef {
 /// A view of a storage.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TensorRef {
-    pub(super) storage: StorageRef,
+    pub(super) storage: Rc<StorageRef>,
     pub(super) offset: i64,
     pub(super) size: Vec<i64>,
     pub(super) stride: Vec<i64>,
@@ -45,9 +45,13 @@ pub(super) fn state_dict(bytes: &[u8]) -> Result<(Vec<(String, TensorRef)>, usiz
     let (value, used) = load(bytes)?;
     let Value::Dict(entries) = value else { return Err("it holds no dictionary".into()) };
     let mut tensors = Vec::new();
+    let mut names = HashSet::new();
     for (name, value) in entries.borrow().iter() {
         match (name, value) {
-            (Value::Text(name), Value::Tensor(tensor)) => tensors.push((name.clone(), tensor.clone())),
+            (Value::Text(name), Value::Tensor(_)) if !names.insert(name.clone()) => {
+                return Err(format!("it has two tensors named {name}"));
+            }
+            (Value::Text(name), Value::Tensor(tensor)) => tensors.push((name.to_string(), (**tensor).clone())),
             (Value::Text(name), _) => return Err(format!("{name} is not a tensor, so it is not a plain state dict")),
             _ => return Err("a key of its dictionary is not a name".into()),
         }
@@ -67,8 +71,10 @@ pub(super) fn number(bytes: &[u8]) -> Result<(i128, usize), String> {
 pub(super) fn strings(bytes: &[u8]) -> Result<(Vec<String>, usize), String> {
     let (value, used) = load(bytes)?;
     let Value::List(items) = value else { return Err("expected a list of storage keys".into()) };
-    let text =
-        |item: &Value| if let Value::Text(text) = item { Ok(text.clone()) } else { Err("a storage key is not a name") };
+    let text = |item: &Value| match item {
+        Value::Text(text) => Ok(text.to_string()),
+        _ => Err("a storage key is not a name"),
+    };
     let texts = items.borrow().iter().map(text).collect::<Result<_, _>>()?;
     Ok((texts, used))
 }
@@ -84,14 +90,14 @@ enum Value {
     Bool,
     Int(i128),
     Float,
-    Text(String),
+    Text(Rc<str>),
     /// Items, and how deep tuples are nested in it.
     Tuple(Rc<[Value]>, u8),
     List(Rc<RefCell<Vec<Value>>>),
     Dict(Rc<RefCell<Vec<(Value, Value)>>>),
     Name(Name),
-    Storage(StorageRef),
-    Tensor(TensorRef),
+    Storage(Rc<StorageRef>),
+    Tensor(Rc<TensorRef>),
     Mark,
 }
 
@@ -140,6 +146,10 @@ fn load(bytes: &[u8]) -> Result<(Value, usize), String> {
 
 /// Deeper tuples than a state dict has would only serve to exhaust the stack.
 const MAX_DEPTH: u8 = 8;
+
+/// Longer keys and more axes than PyTorch writes would only serve to exhaust memory, many tensors sharing them.
+const MAX_KEY: usize = 256;
+const MAX_AXES: usize = 64;
 
 fn tuple(items: Vec<Value>) -> Result<Value, String> {
     let depth = items.iter().map(|item| if let Value::Tuple(_, depth) = item { *depth } else { 0 }).max();
@@ -239,7 +249,7 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                self.stack.push(Value::Storage(storage(id)?));
+                self.stack.push(Value::Storage(Rc::new(storage(id)?)));
             }
             b'R' => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
@@ -290,7 +300,7 @@ impl<'a> Machine<'a> {
 
     fn text(&mut self, length: usize) -> Result<(), String> {
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?;
-        self.stack.push(Value::Text(text.to_owned()));
+        self.stack.push(Value::Text(text.into()));
         Ok(())
     }
 
@@ -352,9 +362,12 @@ fn storage(id: Value) -> Result<StorageRef, String> {
             Value::Text(_),
             Value::Int(count),
             rest @ ..,
-        ] if tag == "storage" && matches!(rest, [] | [Value::None]) => {
+        ] if &**tag == "storage" && matches!(rest, [] | [Value::None]) => {
             let count = u64::try_from(*count).map_err(|_| format!("a storage of {count} values"))?;
-            Ok(StorageRef { key: key.clone(), kind: *kind, count })
+            if key.len() > MAX_KEY {
+                return Err(format!("a storage key of {} bytes", key.len()));
+            }
+            Ok(StorageRef { key: key.to_string(), kind: *kind, count })
         }
         _ => Err("a reference that is no storage of numbers".into()),
     }
@@ -371,12 +384,12 @@ fn reduce(callee: Value, arguments: Value) -> Result<Value, String> {
             [Value::Storage(storage), Value::Int(offset), Value::Tuple(size, _), Value::Tuple(stride, _), ..],
         ) => {
             let offset = i64::try_from(*offset).map_err(|_| "an offset that cannot be")?;
-            Ok(Value::Tensor(TensorRef {
+            Ok(Value::Tensor(Rc::new(TensorRef {
                 storage: storage.clone(),
                 offset,
                 size: numbers(size)?,
                 stride: numbers(stride)?,
-            }))
+            })))
         }
         (Name::RebuildParameter, [Value::Tensor(tensor), ..]) => Ok(Value::Tensor(tensor.clone())),
         (callee, _) => Err(format!("a call of {callee:?} that no state dict of weights makes")),
@@ -384,6 +397,9 @@ fn reduce(callee: Value, arguments: Value) -> Result<Value, String> {
 }
 
 fn numbers(values: &[Value]) -> Result<Vec<i64>, String> {
+    if values.len() > MAX_AXES {
+        return Err(format!("a tensor of {} axes", values.len()));
+    }
     let number = |value: &Value| match value {
         Value::Int(n) => i64::try_from(*n).map_err(|_| format!("a size of {n}")),
         _ => Err("a size that is no number".into()),

@@ -3,9 +3,9 @@
 use super::error::scores_error;
 use super::finish::finish;
 use super::observe::{Observed, Observer, observe};
-use super::sequence::quantize_weights;
+use super::sequence::{quantize_weights, remembered_energies};
 use super::{Form, MIN_IMAGES, Numbers, Plan, Program, QuantizeError, Rounding, rewrite};
-use mudenet_edge::bundle::{INPUT, LOGICAL, STRUCTURAL, pb};
+use mudenet_edge::bundle::{INPUT, pb};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tch::Tensor;
@@ -71,7 +71,7 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
     if (0..count).all(|index| spread(images.get(index)).double_value(&[]) == 0.0) {
         return Err(QuantizeError::Blank(count));
     }
-    let program = Program::new(model, &[STRUCTURAL, LOGICAL])?;
+    let program = Program::new(model, &Program::scores(model))?;
     let few = images.narrow(0, 0, FEW);
     let mut known = HashMap::new();
     let expected = program.run(&few, |name, value| {
@@ -86,7 +86,11 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
     for (node, conv) in program.convolutions() {
         let (values, shape) = program.weights(conv)?;
         let nearest = Numbers::nearest(&values, shape, conv.output_axis(), settings.form).weights(shape);
-        let changed = HashMap::from([(conv.weight.clone(), Tensor::from_slice(&nearest).view(shape))]);
+        let nearest = Tensor::from_slice(&nearest).view(shape);
+        let mut changed = HashMap::from([(conv.weight.clone(), nearest.shallow_clone())]);
+        if program.remembers(node) {
+            changed.insert(conv.bias.clone(), remembered_energies(&nearest));
+        }
         let weight_error = scores_error(&program.rerun(&known, changed), &expected);
         let input = node.inputs.first().map_or(INPUT, String::as_str);
         let input_error = observed.errors.get(input).copied();

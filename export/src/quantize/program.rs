@@ -2,7 +2,7 @@
 
 use super::QuantizeError;
 use super::rewrite::floats;
-use mudenet_edge::bundle::pb;
+use mudenet_edge::bundle::{LOGICAL, MEMORY, STRUCTURAL, pb};
 use pb::tensor_proto::DataType;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tch::{Kind, Tensor};
@@ -35,10 +35,24 @@ pub enum Op {
     Conv(Convolution),
     /// max(x, 0).
     Relu,
-    /// The mean of 2 × 2 pixels.
-    Halve,
-    /// The largest of 2 × 2 pixels.
-    HalveMax,
+    /// The mean of squares of pixels, those beyond the border left out.
+    Average {
+        /// Pixels a side.
+        side: i64,
+        /// Along both axes.
+        stride: i64,
+        /// On each side of the map.
+        padding: i64,
+    },
+    /// The largest of squares of pixels, those beyond the border left out.
+    Largest {
+        /// Pixels a side.
+        side: i64,
+        /// Along both axes.
+        stride: i64,
+        /// On each side of the map.
+        padding: i64,
+    },
     /// a + b.
     Add,
     /// a − b.
@@ -47,6 +61,8 @@ pub enum Op {
     Mul,
     /// Sum over the channels, which stay as a dimension of one.
     SumChannels,
+    /// Smallest of the channels, which stay as a dimension of one.
+    Smallest,
     /// Channels one after another.
     Concat,
 }
@@ -116,6 +132,17 @@ impl Program {
             program.constants.insert(name, Tensor::from_slice(&values).view(dims.as_slice()));
         }
         Ok(program)
+    }
+
+    /// The outputs of `model` that scores are made of: `structural`, `logical` and, where there is one, `memory`.
+    pub fn scores(model: &pb::ModelProto) -> Vec<&'static str> {
+        let named = |name: &str| model.graph.iter().flat_map(|graph| &graph.output).any(|output| output.name == name);
+        [STRUCTURAL, LOGICAL].into_iter().chain(named(MEMORY).then_some(MEMORY)).collect()
+    }
+
+    /// Whether `node` holds remembered vectors v as −2 v and |v|²: the smallest of its outputs is what is looked for.
+    pub fn remembers(&self, node: &Node) -> bool {
+        self.nodes.iter().any(|reader| matches!(reader.op, Op::Smallest) && reader.inputs.contains(&node.output))
     }
 
     /// The convolutions in the order of the nodes: the tensor that each gives, and itself.
@@ -206,12 +233,17 @@ impl Node {
         Some(match &self.op {
             Op::Conv(conv) => conv.apply(input(0)?, constant(&conv.weight)?, constant(&conv.bias)),
             Op::Relu => input(0)?.relu(),
-            Op::Halve => input(0)?.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>),
-            Op::HalveMax => input(0)?.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
+            Op::Average { side, stride, padding } => {
+                input(0)?.avg_pool2d([*side; 2], [*stride; 2], [*padding; 2], false, false, None::<i64>)
+            }
+            Op::Largest { side, stride, padding } => {
+                input(0)?.max_pool2d([*side; 2], [*stride; 2], [*padding; 2], [1, 1], false)
+            }
             Op::Add => input(0)? + input(1)?,
             Op::Sub => input(0)? - input(1)?,
             Op::Mul => input(0)? * input(1)?,
             Op::SumChannels => input(0)?.sum_dim_intlist([1i64].as_slice(), true, Kind::Float),
+            Op::Smallest => input(0)?.amin([1i64].as_slice(), true),
             Op::Concat => Tensor::cat(&(0..self.inputs.len()).map(input).collect::<Option<Vec<_>>>()?, 1),
         })
     }
@@ -246,11 +278,13 @@ impl Node {
                 })
             }
             "Relu" => Op::Relu,
-            "AveragePool" | "MaxPool"
-                if even("kernel_shape", 0)? == 2 && even("strides", 1)? == 2 && even("pads", 0)? == 0 =>
-            {
-                if op == "MaxPool" { Op::HalveMax } else { Op::Halve }
+            "MaxPool" if int("ceil_mode").unwrap_or(0) == 0 && even("dilations", 1)? == 1 => {
+                Op::Largest { side: even("kernel_shape", 0)?, stride: even("strides", 1)?, padding: even("pads", 0)? }
             }
+            "AveragePool" if int("count_include_pad").unwrap_or(0) == 0 => {
+                Op::Average { side: even("kernel_shape", 0)?, stride: even("strides", 1)?, padding: even("pads", 0)? }
+            }
+            "ReduceMin" if ints("axes") == Some([1].as_slice()) && int("keepdims") != Some(0) => Op::Smallest,
             "Add" => Op::Add,
             "Sub" => Op::Sub,
             "Mul" => Op::Mul,

@@ -34,7 +34,11 @@ pub(super) fn quantize_weights(
             Op::Conv(conv) => {
                 let x = node.inputs.first().and_then(|input| rounded.get(input)).ok_or_else(missing)?;
                 let target = &expected + aim(program, node, &exact, &rounded);
-                let (weight, bias) = layer(program, conv, x, &target, settings, float, &mut plan)?;
+                let (weight, bias) = if program.remembers(node) {
+                    remembered(program, conv, settings, float, &mut plan)?
+                } else {
+                    layer(program, conv, x, &target, settings, float, &mut plan)?
+                };
                 conv.apply(x, &weight, Some(&bias))
             }
             _ => program.step(node, &rounded).ok_or_else(missing)?,
@@ -49,6 +53,38 @@ pub(super) fn quantize_weights(
     Ok(plan)
 }
 
+fn constant(program: &Program, name: &String) -> Result<Tensor, QuantizeError> {
+    let found = program.constants.get(name).map(Tensor::shallow_clone);
+    found.ok_or_else(|| QuantizeError::Graph(format!("there is no weight {name}")))
+}
+
+/// Rounds remembered vectors to the nearest codes, and their energies with them: what is computed is then the distance to
+/// the rounded vectors, and not a difference of numbers that do not belong together.
+fn remembered(
+    program: &Program,
+    conv: &Convolution,
+    settings: &Settings,
+    float: &BTreeSet<String>,
+    plan: &mut Plan,
+) -> Result<(Tensor, Tensor), QuantizeError> {
+    if float.contains(&conv.weight) {
+        return Ok((constant(program, &conv.weight)?, constant(program, &conv.bias)?));
+    }
+    let (values, shape) = program.weights(conv)?;
+    let numbers = Numbers::nearest(&values, shape, conv.output_axis(), settings.form);
+    let weight = Tensor::from_slice(&numbers.weights(shape)).view(shape);
+    let bias = remembered_energies(&weight);
+    let energies = Vec::<f32>::try_from(&bias).map_err(|e| QuantizeError::Graph(e.to_string()))?;
+    plan.weights.insert(conv.weight.clone(), numbers);
+    plan.biases.insert(conv.bias.clone(), energies);
+    Ok((weight, bias))
+}
+
+/// |v|² of the vectors v that are stored as weights −2 v, (K, D, 1, 1) → (K).
+pub(super) fn remembered_energies(weight: &Tensor) -> Tensor {
+    weight.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Float) * 0.25
+}
+
 /// Quantizes one convolution into `plan`; its weights and bias as they then are.
 fn layer(
     program: &Program,
@@ -60,10 +96,7 @@ fn layer(
     plan: &mut Plan,
 ) -> Result<(Tensor, Tensor), QuantizeError> {
     let (values, shape) = program.weights(conv)?;
-    let constant = |name: &String| {
-        let found = program.constants.get(name).map(Tensor::shallow_clone);
-        found.ok_or_else(|| QuantizeError::Graph(format!("there is no weight {name}")))
-    };
+    let constant = |name: &String| constant(program, name);
     let stays = float.contains(&conv.weight);
     if settings.rounding == Rounding::Reconstruct && !stays {
         let size = target.size();

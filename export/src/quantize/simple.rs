@@ -1,7 +1,8 @@
 //! Quantization by nearest codes and smallest-to-largest ranges: no accuracy is sought.
 
+use super::sequence::remembered_energies;
 use super::{Activation, Form, Numbers, Plan, Program, QuantizeError};
-use mudenet_edge::bundle::{LOGICAL, STRUCTURAL, pb};
+use mudenet_edge::bundle::pb;
 use std::collections::BTreeMap;
 use tch::Tensor;
 
@@ -11,11 +12,17 @@ use tch::Tensor;
 /// [`QuantizeError`] where the graph has unknown operators.
 pub fn simple_plan(model: &pb::ModelProto, form: Form, image: &Tensor) -> Result<Plan, QuantizeError> {
     let _no_grad = tch::no_grad_guard();
-    let program = Program::new(model, &[STRUCTURAL, LOGICAL])?;
+    let program = Program::new(model, &Program::scores(model))?;
     let mut plan = Plan::default();
-    for (_, conv) in program.convolutions() {
+    for (node, conv) in program.convolutions() {
         let (values, shape) = program.weights(conv)?;
-        plan.weights.insert(conv.weight.clone(), Numbers::nearest(&values, shape, conv.output_axis(), form));
+        let numbers = Numbers::nearest(&values, shape, conv.output_axis(), form);
+        if program.remembers(node) {
+            let energies = remembered_energies(&Tensor::from_slice(&numbers.weights(shape)).view(shape));
+            let values = Vec::<f32>::try_from(&energies).map_err(|e| QuantizeError::Graph(e.to_string()))?;
+            plan.biases.insert(conv.bias.clone(), values);
+        }
+        plan.weights.insert(conv.weight.clone(), numbers);
     }
     if form == Form::Full {
         let wanted = program.convolved();

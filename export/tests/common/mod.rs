@@ -36,6 +36,7 @@ pub fn meta(size: usize) -> Meta {
             weights: Weights::default(),
             upsample: Upsample::HalfPixel,
             gaussian: Gaussian::new(1.0),
+            top: std::num::NonZeroUsize::MIN,
         },
         threshold: Threshold::manual(1.0),
         assumptions: [].into(),

@@ -6,7 +6,9 @@ mod pixels;
 
 use super::{Camera, CaptureError, Frame, Samples, check_size};
 use crate::guard::guarded;
+use crate::run::now;
 pub use controls::{CameraInfo, cameras};
+use mudenet_board::Micros;
 pub use pixels::PixelFormat;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,6 +43,9 @@ pub struct V4l2Settings {
     pub fps: Option<u32>,
     /// Controls by the names that `v4l2-ctl` shows, such as `exposure_time_absolute`; set anew whenever it is opened.
     pub controls: BTreeMap<String, i64>,
+    /// Pictures that may be lost, by the driver's count, between the trigger and the part's picture: a later picture shows
+    /// the part elsewhere.
+    pub most_lost: u32,
 }
 
 /// A free-running V4L2 camera with memory-mapped buffers.
@@ -53,6 +58,18 @@ pub struct V4l2Camera {
     open: Option<Open>,
     spare: Vec<u8>,
     silent: u32,
+}
+
+/// What the driver says about a frame.
+#[derive(Clone, Copy)]
+struct About {
+    /// Bytes in use.
+    used: usize,
+    damaged: bool,
+    /// Counts the frames of the sensor, lost ones too.
+    sequence: u32,
+    /// When it was taken on the clock of triggers; `None` where the driver goes by another.
+    taken: Option<Micros>,
 }
 
 struct Open {
@@ -82,7 +99,7 @@ impl V4l2Camera {
     }
 
     fn connect(&self) -> io::Result<Open> {
-        let V4l2Settings { width, height, format, fps, controls } = &self.settings;
+        let V4l2Settings { width, height, format, fps, controls, .. } = &self.settings;
         let device = Device::with_path(&self.path)?;
         let got = device.set_format(&Format::new(*width, *height, format.four_cc()))?;
         if (got.width, got.height, got.fourcc) != (*width, *height, format.four_cc()) {
@@ -102,7 +119,9 @@ impl V4l2Camera {
         Ok(Open { stream, stride: got.stride as usize, started: false })
     }
 
-    fn take(&mut self, deadline: Duration) -> io::Result<Frame> {
+    /// The part's picture, and how many were lost before it.
+    fn take(&mut self, deadline: Duration) -> io::Result<(Frame, u32)> {
+        let asked = now();
         if self.open.is_none() {
             self.open = Some(self.connect()?);
         }
@@ -110,15 +129,27 @@ impl V4l2Camera {
         // The frame that is under way at the trigger was exposed before it: the one after it counts.
         let wait = deadline / 2;
         open.drain()?;
-        open.next(wait)?;
+        let mut under_way = open.next(wait)?.1;
+        for _ in 0..BUFFERS {
+            if under_way.taken.is_none_or(|taken| taken >= asked) {
+                break;
+            }
+            // It was complete before the trigger.
+            under_way = open.next(wait)?.1;
+        }
         let stride = open.stride;
-        let (bytes, used, damaged) = open.next(wait)?;
-        if damaged {
+        let (bytes, about) = open.next(wait)?;
+        if about.damaged {
             return Err(io::Error::other("the driver marked the picture as damaged"));
         }
-        let bytes = bytes.get(..used).unwrap_or(bytes);
+        if about.taken.is_some_and(|taken| taken < asked) {
+            return Err(io::Error::other("the driver gives pictures from before the trigger only"));
+        }
+        let lost = about.sequence.wrapping_sub(under_way.sequence).saturating_sub(1);
+        let bytes = bytes.get(..about.used).unwrap_or(bytes);
         let (width, height) = (self.settings.width as usize, self.settings.height as usize);
-        self.settings.format.frame(width, height, stride, bytes, std::mem::take(&mut self.spare))
+        let frame = self.settings.format.frame(width, height, stride, bytes, std::mem::take(&mut self.spare))?;
+        Ok((frame, lost))
     }
 
     /// Whether pictures came since the last look.
@@ -160,8 +191,8 @@ impl Open {
         Ok(BUFFERS)
     }
 
-    /// The next frame: its bytes, how many are used, whether it is damaged.
-    fn next(&mut self, wait: Duration) -> io::Result<(&[u8], usize, bool)> {
+    /// The next frame.
+    fn next(&mut self, wait: Duration) -> io::Result<(&[u8], About)> {
         let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // The stream loses a buffer where its own wait times out, so the wait is done here, and once it has begun only.
         if self.started {
@@ -172,8 +203,14 @@ impl Open {
             self.stream.set_timeout(Duration::from_millis(milliseconds as u64));
             self.started = true;
         }
-        let (bytes, about) = self.stream.next()?;
-        Ok((bytes, about.bytesused as usize, about.flags.contains(Flags::ERROR)))
+        let (bytes, meta) = self.stream.next()?;
+        let monotonic = (meta.flags & Flags::TIMESTAMP_MASK) == Flags::TIMESTAMP_MONOTONIC;
+        let micros = |sec: i64, usec: i64| {
+            Some(u64::try_from(sec).ok()?.saturating_mul(1_000_000).saturating_add(u64::try_from(usec).ok()?))
+        };
+        let taken = micros(meta.timestamp.sec, meta.timestamp.usec).filter(|_| monotonic);
+        let (used, damaged) = (meta.bytesused as usize, meta.flags.contains(Flags::ERROR));
+        Ok((bytes, About { used, damaged, sequence: meta.sequence, taken }))
     }
 }
 
@@ -202,14 +239,23 @@ impl Camera for V4l2Camera {
     /// Takes the first picture whose exposure began after the trigger. Half of the deadline is left to the picture that
     /// is under way, half to the one after it: it should be four times the camera's interval or more.
     fn trigger(&mut self, deadline: Duration) -> Result<Frame, CaptureError> {
-        self.take(deadline).map_err(|error| {
+        let (frame, lost) = self.take(deadline).map_err(|error| {
             self.close();
             if error.kind() == io::ErrorKind::TimedOut {
                 CaptureError::Timeout { camera: self.name.clone(), deadline }
             } else {
                 self.failed(error)
             }
-        })
+        })?;
+        let most = self.settings.most_lost;
+        if lost > most {
+            self.recycle(frame);
+            let s = if lost == 1 { "" } else { "s" };
+            let reason =
+                format!("{lost} picture{s} lost between trigger and picture, at most {most} (camera.check.lost)");
+            return Err(CaptureError::Picture { camera: self.name.clone(), reason });
+        }
+        Ok(frame)
     }
 }
 

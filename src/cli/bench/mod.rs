@@ -1,6 +1,7 @@
 //! `mudenet-edge bench`.
 
 mod assertion;
+mod cascade;
 mod compare;
 mod machine;
 mod measure;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 const AFTER_HELP: &str = "\
 Frames run until their times settle, then at least --frames and --seconds are timed. The camera is a picture in memory
 and the signal goes nowhere, so that everything else on a frame's path is in the figures. Environment: MUDENET_ISA
-(avx512, avx2, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks.
+(amx, avx512vnni, avx512, avxvnni, avx2, neondot, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks.
 
 Exit code: 0, 1 where an --assert does not hold, 2 where anything failed.
 
@@ -67,6 +68,9 @@ pub(super) struct Args {
     /// Fail where a figure breaks a bound: p50, p90, p95, p99, max, mean, load, first (ms), cov (%), fps, rss (MB)
     #[arg(long, value_name = "BOUND")]
     assert: Vec<Assertion>,
+    /// Also time a cascade, which leaves out the logical branch where the others settle the verdict (`cascade` of a recipe)
+    #[arg(long, conflicts_with_all = ["plan", "soak", "compare", "serve"])]
+    cascade: bool,
     /// Print how each operator would be computed, and time nothing
     #[arg(long, conflicts_with_all = ["soak", "assert"])]
     plan: bool,
@@ -92,7 +96,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let default = if args.streams.get() > 1 { 1 } else { cores };
     let threads = args.threads.map_or(default, usize::from);
     if let Some(input) = &args.serve {
-        serve::run(model, input, threads, peak_gmacs()?)?;
+        serve::run(model, input, threads)?;
         return Ok(ACCEPTED);
     }
     let picture = Arc::new(match &args.image {
@@ -111,12 +115,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         model_sha256: bundle.sha256().to_owned(),
         input: [preprocess.height, preprocess.width],
         machine: Machine::here(),
-        engine: engine_name(path.scorer().engine()),
+        engine: path.scorer().engine().to_string(),
         threads,
         streams: args.streams.get(),
         load_ms,
         operators: operators(path.scorer()),
-        not_accelerated: path.scorer().not_accelerated().to_vec(),
+        not_accelerated: path.scorer().not_accelerated(),
         ..Report::default()
     };
     if args.plan {
@@ -192,7 +196,11 @@ fn measure(
     report.peak_rss_mb = peak_rss_mb();
     // After everything else: the clock that is read around each operator costs a little.
     time_operators(&mut path, report)?;
-    report.peak_gmacs = peak_gmacs()?;
+    (report.peak_gmacs, report.peak_dot_gmacs) = peaks()?;
+    if args.cascade {
+        drop(path);
+        report.cascade = Some(cascade::measure(bundle, picture, report.threads)?);
+    }
     Ok(())
 }
 
@@ -222,32 +230,29 @@ fn operators(scorer: &TractScorer) -> Vec<Timed> {
         shape: operator.shape,
         direct_mmacs: operator.direct as f64 / 1e6,
         planned_mmacs: operator.planned as f64 / 1e6,
+        integer: operator.integer,
         ms: None,
     };
     scorer.operators().into_iter().map(timed).collect()
 }
 
-fn engine_name(engine: Engine) -> String {
-    match engine {
-        Engine::Fused(isa) => format!("fused, {}", isa.name()),
-        Engine::Plain => "plain tract".to_owned(),
-    }
-}
-
-/// 10⁹ multiply-adds a second of one core on the instruction set in use: the best of several short tries, so that
-/// others on the machine lower it least.
-fn peak_gmacs() -> anyhow::Result<f64> {
+/// 10⁹ multiply-adds a second of one core on the instruction set in use, of f32 and of bytes: the best of several short
+/// tries, so that others on the machine lower it least.
+fn peaks() -> anyhow::Result<(f64, Option<f64>)> {
     const STEPS: usize = 1 << 20;
     let isa = match Engine::from_environment()? {
         Engine::Fused(isa) => isa,
         Engine::Plain => Isa::best(),
     };
-    let rate = |_| {
-        let start = now();
-        let done = isa.multiply_adds(STEPS);
-        done as f64 / (now() - start).as_secs_f64() / 1e9
+    let best = |products: fn(Isa, usize) -> u64| {
+        let rate = |_| {
+            let start = now();
+            let done = products(isa, STEPS);
+            done as f64 / (now() - start).as_secs_f64() / 1e9
+        };
+        (0..20).map(rate).fold(0.0, f64::max)
     };
-    Ok((0..20).map(rate).fold(0.0, f64::max))
+    Ok((best(Isa::multiply_adds), Some(best(Isa::dot_products)).filter(|peak| *peak > 0.0)))
 }
 
 fn print(args: &Args, report: &Report, text: &str) -> anyhow::Result<()> {

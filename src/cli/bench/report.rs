@@ -34,7 +34,13 @@ pub(super) struct Report {
     pub stages: Vec<Stage>,
     /// Multiply-adds a second of one core, 10⁹, from registers to registers.
     pub peak_gmacs: f64,
+    /// The same of bytes; absent where this processor has no such products.
+    #[serde(default)]
+    pub peak_dot_gmacs: Option<f64>,
     pub operators: Vec<Timed>,
+    /// Where it was asked for.
+    #[serde(default)]
+    pub cascade: Option<Cascade>,
     /// Convolutions that tract computes, with the reason.
     pub not_accelerated: Vec<String>,
     pub before: Condition,
@@ -51,6 +57,15 @@ pub(super) struct Stage {
     pub p99: f64,
 }
 
+/// Milliseconds of the networks in a cascade, medians.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cascade {
+    /// Where the verdict is settled without the logical branch.
+    pub settled_ms: f64,
+    /// Where it is not.
+    pub whole_ms: f64,
+}
+
 /// An operator of the engine with its time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Timed {
@@ -62,6 +77,9 @@ pub(super) struct Timed {
     pub direct_mmacs: f64,
     /// The same as computed.
     pub planned_mmacs: f64,
+    /// Whether bytes are multiplied, not f32.
+    #[serde(default)]
+    pub integer: bool,
     /// Milliseconds of one core a frame; absent where only the plan was asked for.
     pub ms: Option<f64>,
 }
@@ -105,11 +123,25 @@ impl Report {
         for reason in &self.unstable {
             line(format!("UNSTABLE   {reason}"));
         }
+        if let Some(Cascade { settled_ms, whole_ms }) = self.cascade {
+            let settled = format!("{settled_ms:.2} ms where the structural branch settles the verdict");
+            line(format!("cascade    {settled}, {whole_ms:.2} ms where not (networks alone, p50)"));
+        }
         line("\nstage         p50 ms     p99 ms".to_owned());
         for stage in &self.stages {
             line(format!("{:10} {:9.3}  {:9.3}", stage.name, stage.p50, stage.p99));
         }
         out + &self.operators_text()
+    }
+
+    /// The most that one core does of f32, or of bytes, 10⁹ multiply-adds a second.
+    fn peak(&self, integer: bool) -> f64 {
+        self.peak_dot_gmacs.filter(|_| integer).unwrap_or(self.peak_gmacs)
+    }
+
+    /// The least time that one core needs for what is planned, milliseconds.
+    pub(super) fn floor_ms(&self) -> f64 {
+        self.operators.iter().map(|operator| operator.planned_mmacs / self.peak(operator.integer)).sum()
     }
 
     /// The table of operators, equal ones in one row; what it shows depends on whether they were timed.
@@ -139,7 +171,7 @@ impl Report {
             let what = format!("{count} × {} to {channels}×{height}×{width}", row.method);
             let time = row.ms.map_or_else(String::new, |ms| {
                 let rate = row.planned_mmacs / ms;
-                format!("  {ms:8.2} {rate:8.1}   {:5.0} %", 100.0 * rate / self.peak_gmacs)
+                format!("  {ms:8.2} {rate:8.1}   {:5.0} %", 100.0 * rate / self.peak(row.integer))
             });
             let _ = writeln!(out, "{what:54} {:10.1}{time}", row.planned_mmacs);
         }
@@ -149,8 +181,9 @@ impl Report {
             let _ = writeln!(out, "in all {direct:.2} GMAC by definition, {planned:.2} GMAC as planned");
         }
         if self.peak_gmacs > 0.0 && !rows.is_empty() {
-            let floor = 1e3 * sum(|o| o.planned_mmacs) / self.peak_gmacs;
-            let _ = writeln!(out, "one core does {:.1} GMAC/s at most: {floor:.1} ms for the plan", self.peak_gmacs);
+            let bytes = self.peak_dot_gmacs.map_or_else(String::new, |peak| format!(", {peak:.0} of bytes"));
+            let (peak, floor) = (self.peak_gmacs, self.floor_ms());
+            let _ = writeln!(out, "one core does {peak:.1} GMAC/s at most{bytes}: {floor:.1} ms for the plan");
         }
         for left in &self.not_accelerated {
             let _ = writeln!(out, "not accelerated: {left}");

@@ -2,6 +2,7 @@
 
 use super::now;
 use super::operators;
+use super::report::{Report, Timed};
 use anyhow::{Context, bail};
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Scorer, TractScorer};
@@ -14,7 +15,7 @@ use std::path::Path;
 /// Answers the commands on standard input, a line each: `frame` with milliseconds from the network's input to its
 /// outputs, `outputs FILE` with `done` once both outputs are in the file, structural first. The first line printed is
 /// a JSON object. Numbers in files are 32-bit floats in the machine's order.
-pub(super) fn run(model: &Path, input: &Path, threads: usize, peak: f64) -> anyhow::Result<()> {
+pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
     let bytes = std::fs::read(input).with_context(|| format!("{}: cannot be read", input.display()))?;
     let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
@@ -27,14 +28,17 @@ pub(super) fn run(model: &Path, input: &Path, threads: usize, peak: f64) -> anyh
         .with_context(|| format!("{}: does not fit the model", input.display()))?;
     drop(bundle);
     pool.install(|| scorer.score(&input))?;
-    let operators = operators(&scorer);
-    let sum = |f: fn(&super::report::Timed) -> f64| operators.iter().map(f).sum::<f64>();
+    let (peak_gmacs, peak_dot_gmacs) = super::peaks()?;
+    let report = Report { peak_gmacs, peak_dot_gmacs, operators: operators(&scorer), ..Report::default() };
+    let sum = |f: fn(&Timed) -> f64| report.operators.iter().map(f).sum::<f64>();
     let hello = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "load_ms": load_ms,
         "base_kb": 0,
-        "engine": super::engine_name(scorer.engine()),
-        "peak_gmacs": peak,
+        "engine": scorer.engine().to_string(),
+        "peak_gmacs": peak_gmacs,
+        "peak_dot_gmacs": peak_dot_gmacs,
+        "floor_ms": report.floor_ms(),
         "direct_mmacs": sum(|o| o.direct_mmacs),
         "planned_mmacs": sum(|o| o.planned_mmacs),
         "not_accelerated": scorer.not_accelerated(),

@@ -1,15 +1,16 @@
 //! `mudenet-edge calibrate`.
 
+mod areas;
 mod parts;
+mod product;
 mod text;
 
 use super::audit;
 use anyhow::{Context, Result};
-use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::pictures_below;
 use mudenet_edge::decide::{Costs, Scored, Threshold, ThresholdMethod, Wanted, calibrate};
-use mudenet_edge::run::today;
 use parts::{Changes, Parts};
+use product::Product;
 use serde_json::json;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -22,12 +23,16 @@ Methods:
   quantile   the quantile of the scores seen: an estimate
   tail-fit   the quantile of a distribution fitted to the largest scores: an estimate, for few parts
 
+A recipe with zones gets a threshold for each of them and one for the rest. So that all together keep the false-reject rate,
+each of n areas gets an nth of it, at a confidence that errs an nth as often: more good parts are needed.
+
 With --from-records the scores are those of parts that the box accepted: a good part that it rejected is not among them, so
 the threshold can come out too low. Look at the rejects first.
 
 Examples:
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --false-reject 1% --confidence 95% -o calibrated.onnx
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --method tail-fit
+  mudenet-edge calibrate --recipe bottle.toml --good good-parts/ -o bottle.toml
   mudenet-edge calibrate --model bottle.onnx --good good/ --bad bad/ --bad-share 0.5% --miss-cost 200
   mudenet-edge calibrate --model bottle.onnx --from-records /var/lib/mudenet/record --last 1000 -o calibrated.onnx";
 
@@ -36,8 +41,11 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// The model, written by mudenet-export
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "recipe")]
+    model: Option<PathBuf>,
+    /// A recipe instead: pictures are inspected with its region, mask and zones, and each zone gets a threshold of its own
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    recipe: Option<PathBuf>,
     /// Pictures of good parts that the model was not trained on, sub-folders included
     #[arg(long, value_name = "DIR", required_unless_present = "from_records")]
     good: Option<PathBuf>,
@@ -65,7 +73,8 @@ pub(super) struct Args {
     /// How the threshold is found
     #[arg(long, value_enum, default_value = "tolerance")]
     method: Method,
-    /// Write a copy of the model with the new threshold; with --from-records, the record's audit log notes it
+    /// Write a copy of the model or the recipe with the new threshold; a recipe may be replaced by itself, its comments
+    /// stay. With --from-records, the record's audit log notes it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Who calibrates, for the audit log; the system's user where not given
@@ -93,41 +102,43 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         Method::Quantile => ThresholdMethod::Quantile,
         Method::TailFit => ThresholdMethod::TailFit,
     };
-    let bundle = Bundle::load(&args.model)?;
+    let product = Product::open(args.model.as_deref(), args.recipe.as_deref())?;
+    let zones = product.zones();
     let source = args.from_records.as_deref().or(args.good.as_deref()).unwrap_or(Path::new(""));
     let good = match &args.from_records {
-        Some(folder) => Parts::of_records(&bundle, folder, args.last.unwrap_or(usize::MAX))?,
+        Some(folder) => Parts::of_records(&product, folder, args.last.unwrap_or(usize::MAX))?,
         None => {
             let pictures = pictures_below(source)?;
-            if method == ThresholdMethod::Tolerance && wanted.rank(pictures.len()).is_none() {
+            let each = wanted.shared_by(zones.len() + 1);
+            if method == ThresholdMethod::Tolerance && each.rank(pictures.len()).is_none() {
                 // Too few to be worth scoring: the same refusal, at once.
-                calibrate(&vec![0.0; pictures.len()], wanted, method, None)
+                calibrate(&vec![0.0; pictures.len()], each, method, None)
                     .with_context(|| source.display().to_string())?;
             }
-            Parts::of_pictures(&bundle, &pictures, args.jobs)?
+            Parts::of_pictures(&product, &pictures, args.jobs)?
         }
     };
     let bad = args.bad.as_deref().map(pictures_below).transpose()?.unwrap_or_default();
-    let bad = Parts::of_pictures(&bundle, &bad, args.jobs)?;
-    let mut threshold =
-        calibrate(&good.scores, wanted, method, Some(today())).with_context(|| source.display().to_string())?;
+    let bad = Parts::of_pictures(&product, &bad, args.jobs)?;
+    let found = areas::calibrate_areas(&good, wanted, method).with_context(|| source.display().to_string())?;
+    let value = found.threshold.value;
     let costs = Costs { bad_share: args.bad_share, miss: args.miss_cost };
+    let (good_scores, bad_scores) = (found.scores(&good), found.scores(&bad));
     let found = Found {
-        scored: Scored::new(&good.scores, &bad.scores, costs),
-        changes: args.from_records.as_deref().map(|f| Changes::of(&bundle, f, threshold.value)).transpose()?,
-        threshold: threshold.clone(),
-        good,
-        bad,
+        scored: Scored::new(&good_scores, &bad_scores, costs),
+        changes: args.from_records.as_deref().map(|f| Changes::of(&product, f, value)).transpose()?,
+        zones: zones.into_iter().zip(found.zones).collect(),
+        threshold: found.threshold,
+        good_scores,
+        bad: bad.len(),
         costs,
     };
     found.print(args)?;
     if let Some(output) = &args.output {
-        if let Some(calibration) = &mut threshold.calibration {
-            calibration.baseline = Some(found.good.baseline());
-        }
-        write(&bundle, &threshold, output)?;
+        let zones: Vec<f32> = found.zones.iter().map(|(_, zone)| zone.value).collect();
+        product.write(&found.threshold, &zones, good.baseline(&found.good_scores), output)?;
         if let Some(record) = &args.from_records {
-            let (old, new) = (json!(bundle.meta().threshold.value), json!(found.threshold));
+            let (old, new) = (json!(product.threshold()), json!(found.threshold));
             let who = args.by.clone().unwrap_or_else(audit::user);
             audit::note(record, &who, &format!("threshold of {}", output.display()), old, new)?;
         }
@@ -135,7 +146,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if !args.json {
         let text = match &args.output {
             Some(output) => format!("written to {}", output.display()),
-            None => "nothing was written: give -o FILE for a copy of the model with this threshold".into(),
+            None => "nothing was written: give -o FILE for a copy with this threshold".into(),
         };
         writeln!(std::io::stdout(), "{text}")?;
     }
@@ -145,8 +156,12 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 /// Everything there is to show.
 struct Found {
     threshold: Threshold,
-    good: Parts,
-    bad: Parts,
+    /// Name and threshold of each zone.
+    zones: Vec<(String, Threshold)>,
+    /// Scores of the good parts, zones moved to the threshold of the rest.
+    good_scores: Vec<f32>,
+    /// Number of bad parts.
+    bad: usize,
     costs: Costs,
     scored: Option<Scored>,
     changes: Option<Changes>,
@@ -168,9 +183,11 @@ impl Found {
             let changes = self.changes.as_ref().map(|changes| {
                 json!({ "parts": changes.parts, "to_reject": changes.to_reject, "to_accept": changes.to_accept })
             });
+            let zones: Vec<_> = self.zones.iter().map(|(name, of)| json!({ "name": name, "threshold": of })).collect();
             let report = json!({
                 "threshold": &self.threshold,
-                "good_scores": &self.good.scores,
+                "zones": zones,
+                "good_scores": &self.good_scores,
                 "detection_rate": self.scored.as_ref().map(|scored| scored.at(value).detection),
                 "trade_off": trade_off,
                 "changes": changes,
@@ -179,10 +196,11 @@ impl Found {
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
             return Ok(());
         }
-        write!(out, "{}", text::histogram(&self.good.scores, value))?;
+        write!(out, "{}", text::histogram(&self.good_scores, value))?;
         write!(out, "{}", text::summary(&self.threshold))?;
+        write!(out, "{}", text::zones(&self.zones))?;
         if let Some(scored) = &self.scored {
-            write!(out, "{}", text::costs(scored, value, self.costs, self.bad.scores.len()))?;
+            write!(out, "{}", text::costs(scored, value, self.costs, self.bad))?;
         }
         if let Some(changes) = &self.changes {
             write!(out, "{}", text::changes(changes))?;
@@ -191,21 +209,13 @@ impl Found {
     }
 }
 
-fn write(bundle: &Bundle, threshold: &Threshold, output: &Path) -> Result<()> {
-    let mut meta = bundle.meta().clone();
-    meta.threshold = threshold.clone();
-    let calibrated = Bundle::assemble(bundle.graph().clone(), &meta)
-        .map_err(|reason| anyhow::anyhow!("{}: {reason}", output.display()))?;
-    Ok(calibrated.save(output)?)
-}
-
 /// `1%` or `0.01`.
 fn rate(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix('%') {
-        Some(number) => (number.trim(), 0.01),
+    let (number, whole) = match text.strip_suffix('%') {
+        Some(number) => (number.trim(), 100.0),
         None => (text, 1.0),
     };
-    match number.parse::<f64>().map(|value| value * scale) {
+    match number.parse::<f64>().map(|value| value / whole) {
         Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
         _ => Err("expected a rate between 0 and 100 %, such as 1% or 0.01".into()),
     }

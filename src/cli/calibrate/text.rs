@@ -47,6 +47,25 @@ pub(super) fn summary(threshold: &Threshold) -> String {
     text
 }
 
+/// Threshold and share of the promise of each zone.
+pub(super) fn zones(zones: &[(String, Threshold)]) -> String {
+    let mut text = String::new();
+    for (name, threshold) in zones {
+        text += &format!("zone {name}: threshold {}", threshold.value);
+        if let Some([low, high]) = threshold.calibration.as_ref().and_then(|calibration| calibration.interval) {
+            let end = |value: Option<f32>| value.map_or("not bounded".into(), |v| v.to_string());
+            text += &format!(", between {} and {}", end(low), end(high));
+        }
+        text.push('\n');
+    }
+    if let Some(calibration) = zones.first().and_then(|(_, threshold)| threshold.calibration.as_ref()) {
+        let (rate, confidence) = (percent(calibration.false_reject), percent(calibration.confidence));
+        let areas = zones.len() + 1;
+        text += &format!("each of the {areas} areas is allowed {rate} % with {confidence} % confidence\n");
+    }
+    text
+}
+
 /// Shares of rejected good parts that the table shows.
 const SHARES: [f64; 7] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1];
 

@@ -68,11 +68,15 @@ fn governor(config: Option<&Config>) -> Finding {
     }
 }
 
+/// Whether something is seen that synchronises the clock of the day.
+pub(in crate::cli) fn clock_synchronised() -> bool {
+    ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/var/run/ntpd.pid"]
+        .iter()
+        .any(|file| Path::new(file).exists())
+}
+
 fn clock() -> Finding {
-    let synchronised = Path::new("/run/systemd/timesync/synchronized").exists()
-        || Path::new("/run/chrony/chronyd.pid").exists()
-        || Path::new("/var/run/ntpd.pid").exists();
-    if synchronised {
+    if clock_synchronised() {
         ok("clock", "is synchronised")
     } else {
         let todo = "timedatectl set-ntp true, or a time server in the plant; control does not depend on it, records do";
@@ -81,7 +85,9 @@ fn clock() -> Finding {
 }
 
 fn disk(config: Option<&Config>) -> Vec<Finding> {
-    let folders = config.iter().filter_map(|config| config.state.as_deref());
+    let state = config.iter().filter_map(|config| config.state.as_deref());
+    let record = config.iter().filter_map(|config| config.record.as_ref()).map(|record| record.folder.as_path());
+    let folders = state.chain(record);
     let check = |folder: &Path| {
         let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let name = folder.display();

@@ -60,13 +60,30 @@ pub(super) fn curves(lines: &[Line<'_>], limit: f64, y_name: &str) -> String {
 /// Bins of a histogram.
 const BINS: usize = 30;
 
-/// Histograms over one axis, drawn over each other; `mark` is a line with its name.
+/// Share of the values that the axis of a histogram reaches over at least; larger ones may end up in its last bin.
+const SHOWN: f64 = 0.95;
+/// How far the axis reaches at most, where few values are larger: distances of the mark from the smallest value.
+const REACH: f64 = 4.0;
+
+/// Where the axis ends: a few values that are far out must not press all others into one bin.
+fn end(values: &mut [f64], mark: Option<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (Some(min), Some(max)) = (values.first(), values.last()) else { return 0.0 };
+    let most = values.get(((values.len() - 1) as f64 * SHOWN).ceil() as usize).unwrap_or(max);
+    let far = mark.map_or(min + REACH * (most - min), |mark| min + REACH * (mark - min).abs());
+    far.max(*most).min(*max)
+}
+
+/// Histograms over one axis, drawn over each other; `mark` is a line with its name. Values beyond the axis are in the last
+/// bin, which then says so.
 pub(super) fn histogram(bars: &[Bars<'_>], x_name: &str, mark: Option<(f64, &str)>) -> String {
     let values = || bars.iter().flat_map(|b| b.values.iter().copied()).chain(mark.map(|(at, _)| at));
-    let (min, max) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let (min, largest) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     if !min.is_finite() {
         return String::new();
     }
+    let max = end(&mut values().collect::<Vec<f64>>(), mark.map(|(at, _)| at));
+    let beyond = largest > max;
     let pad = if max > min { 0.02 * (max - min) } else { 0.5 };
     let (min, max) = (min - pad, max + pad);
     let bin = |v: f64| (((v - min) / (max - min) * BINS as f64) as usize).min(BINS - 1);
@@ -90,7 +107,8 @@ pub(super) fn histogram(bars: &[Bars<'_>], x_name: &str, mark: Option<(f64, &str
     for step in 0..=3 {
         let at = min + (max - min) * f64::from(step) / 3.0;
         let anchor = ["start", "middle", "middle", "end"][step as usize];
-        body += &label(x(at), HEIGHT - BOTTOM + 16.0, anchor, &number(at));
+        let more = if beyond && step == 3 { format!("{} and more", number(at)) } else { number(at) };
+        body += &label(x(at), HEIGHT - BOTTOM + 16.0, anchor, &more);
     }
     body += &label((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 6.0, "middle", x_name);
     let width = (WIDTH - LEFT - RIGHT) / BINS as f64;
@@ -145,4 +163,25 @@ fn number(value: f64) -> String {
 /// Text for HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_values_far_out_leave_the_others_their_room() {
+        let mut values: Vec<f64> = (0..100).map(|i| f64::from(i) / 100.0).collect();
+        assert_eq!(end(&mut values.clone(), Some(1.0)), 0.99);
+        values.push(1000.0);
+        assert_eq!(end(&mut values.clone(), Some(1.0)), 4.0);
+        // Where many are far out, they are shown.
+        values.extend([500.0; 30]);
+        assert_eq!(end(&mut values, Some(1.0)), 500.0);
+        let drawn = |largest: f64| {
+            let values = (0..100).map(|i| f64::from(i) / 100.0).chain([largest]).collect();
+            histogram(&[Bars { name: "a", class: "c0", values }], "score", Some((1.0, "t")))
+        };
+        assert!(drawn(900.0).contains("and more") && !drawn(1.1).contains("and more"));
+    }
 }

@@ -8,6 +8,7 @@ use super::csv;
 use super::evaluate::{Seen, Source};
 use anyhow::Result;
 use gallery::Card;
+use mudenet_edge::bundle::RuntimeParity;
 use mudenet_edge::decide::ThresholdMethod;
 use mudenet_edge::metric::dataset::DataSet;
 use mudenet_edge::metric::{Evaluation, Figures};
@@ -123,6 +124,27 @@ pub(super) fn rows(figures: &Figures) -> Vec<Vec<String>> {
     rows
 }
 
+/// A JSON value for people; of long lists only the length.
+fn words(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) if list.len() > LONG_LIST => format!("{} values", list.len()),
+        Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(map) => {
+            let entry = |(key, value): (&String, &Value)| match value {
+                Value::Object(_) => format!("{} ({})", key.replace('_', " "), words(value)),
+                _ => format!("{} {}", key.replace('_', " "), words(value)),
+            };
+            map.iter().map(entry).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Values of a list that are shown one by one.
+const LONG_LIST: usize = 12;
+
 fn provenance(
     measured: &Measured<'_>,
     source: &Source,
@@ -163,16 +185,28 @@ fn provenance(
                 );
             }
             add("Threshold", text);
-            let (structural, logical) = (meta.parity.tract.structural, meta.parity.tract.logical);
+            let RuntimeParity { structural, logical, memory } = meta.parity.tract;
+            let remembers = !meta.scoring.ranges.memory.is_empty();
+            let memory = if remembers { format!(", {memory:.1e} memory") } else { String::new() };
             add(
                 "Parity with the trainer",
                 format!(
-                    "largest relative difference {structural:.1e} structural, {logical:.1e} logical, over {} images",
+                    "largest relative difference {structural:.1e} structural, {logical:.1e} logical{memory}, over {} images",
                     meta.parity.images
                 ),
             );
+            match &meta.parity.storage {
+                None => add("Stored as", "f32".into()),
+                Some(report) => {
+                    add("Stored as", format!("{}, {}", report.form.words(), report.method));
+                    add("Parity with the f32 model", report.float.to_string());
+                    for (runtime, agreement) in &report.runtimes {
+                        add(&format!("Parity with {runtime}"), agreement.to_string());
+                    }
+                }
+            }
             for (name, value) in &meta.training {
-                add(&format!("Training: {name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                add(&format!("Training: {}", name.replace('_', " ")), words(value));
             }
             for (name, value) in &meta.assumptions {
                 add(name, value.clone());

@@ -119,7 +119,7 @@ impl Report<'_> {
             rows.push([name.clone(), accepted.to_string(), rejected.to_string(), format!("{share:.1} %")]);
         }
         let of = if self.on_this_set { ", that of the largest F1 on this very set" } else { ", the model's" };
-        format!("<section>\n<h2>At the threshold {threshold}{of}</h2>\n{}</section>\n", table(&rows))
+        format!("<section>\n<h2>At the threshold {threshold:.4}{of}</h2>\n{}</section>\n", table(&rows))
     }
 
     fn gallery(&self) -> String {

@@ -29,6 +29,7 @@ pub(in crate::cli) fn device(config: &DeviceConfig) -> anyhow::Result<Box<dyn Ca
         format,
         fps: config.fps,
         controls: config.controls.clone(),
+        most_lost: config.most_lost,
     };
     Ok(Box::new(V4l2Camera::open(&config.path, settings)?))
 }
@@ -39,7 +40,7 @@ pub(in crate::cli) fn device(config: &DeviceConfig) -> anyhow::Result<Box<dyn Ca
 }
 
 /// The output lines, at their safe levels.
-pub(super) fn outputs(config: &Config) -> anyhow::Result<Box<dyn Outputs>> {
+pub(in crate::cli) fn outputs(config: &Config) -> anyhow::Result<Box<dyn Outputs>> {
     if config.outputs.is_empty() {
         return Ok(Box::new(mudenet_edge::signal::NoOutputs));
     }

@@ -24,7 +24,14 @@ pub(super) fn settings(raw: &raw::Gate, found: &mut Findings) -> Option<GateSett
             let time = Delay::Time { delay: millis(delay.into()), pitch: millis(pitch.into()) };
             (time, delay, pitch, ["gate.delay_ms", "gate.pitch_ms"])
         }
-        (None, None, Some(counts), Some(pitch)) => {
+        (None, _, Some(counts), Some(pitch)) => {
+            if raw.pitch_ms.is_none() {
+                found.warnings.push(
+                    "gate.pitch_ms: without the shortest time between two parts nobody checks that a pulse ends before the \
+                     next part is at the gate"
+                        .into(),
+                );
+            }
             let stopped_after = raw.stopped_after_ms.map(|after| millis(after.into()));
             (Delay::Encoder { counts, pitch, stopped_after }, counts, pitch, ["gate.counts", "gate.pitch_counts"])
         }
@@ -34,6 +41,13 @@ pub(super) fn settings(raw: &raw::Gate, found: &mut Findings) -> Option<GateSett
         }
     };
     let [way_key, pitch_key] = keys;
+    if let Some(stopped) = raw.stopped_after_ms {
+        found.range("gate.stopped_after_ms", stopped, 10..=600_000);
+        found.rule(raw.counts.is_some(), "gate.stopped_after_ms", || "needs gate.counts".to_owned());
+    }
+    if let Some(confirm) = raw.confirm_ms {
+        found.range("gate.confirm_ms", confirm, 1..=60_000);
+    }
     found.rule(way >= 1, way_key, || "must be at least 1: the gate is behind the camera".to_owned());
     found.rule(pitch >= 1, pitch_key, || "must be at least 1".to_owned());
     let needed = u64::from(way).div_ceil(u64::from(pitch.max(1))) + 1;
@@ -42,7 +56,7 @@ pub(super) fn settings(raw: &raw::Gate, found: &mut Findings) -> Option<GateSett
             "must hold the {needed} parts that fit between camera and gate ({way_key} / {pitch_key} + 1), got {queue}"
         )
     });
-    if let Delay::Time { .. } = delay {
+    if let Some(pitch) = raw.pitch_ms {
         found.rule(raw.pulse_ms < pitch, "gate.pulse_ms", || {
             format!(
                 "must be shorter than gate.pitch_ms ({pitch}), or a reject takes its neighbour along; got {}",
@@ -87,15 +101,13 @@ pub(super) fn rules(
     found.rule(gate.confirm_ms.is_none() || inputs.contains_key(&InputLine::RejectConfirm), "gate.confirm_ms", || {
         "needs inputs.reject-confirm".to_owned()
     });
-    let Some((delay, pitch)) = gate.delay_ms.zip(gate.pitch_ms) else { return };
-    let before = raw.trigger.delay_ms;
-    found.rule(delay > before, "gate.delay_ms", || {
-        format!("must be more than trigger.delay_ms ({before}): the gate would be before the camera; got {delay}")
+    let (encoder, b) = (inputs.get(&InputLine::Encoder), inputs.get(&InputLine::EncoderB));
+    found.rule(b.is_none_or(|b| encoder.is_some_and(|a| a.chip == b.chip)), "inputs.encoder-b", || {
+        "needs inputs.encoder on the same chip, whose kernel driver keeps the order of their edges".to_owned()
     });
-    found.rule(timeout <= millis(delay.into()), "result.timeout_ms", || {
-        format!("must be at most gate.delay_ms ({delay}): a later result finds its part gone; got {}", timeout / 1000)
-    });
-    if raw.result.mode == Mode::OneShot {
+    if let Some(pitch) = gate.pitch_ms
+        && raw.result.mode == Mode::OneShot
+    {
         let shown = raw.result.width_ms + raw.result.data_to_strobe_ms;
         found.rule(shown < pitch, "result.width_ms", || {
             format!(
@@ -105,4 +117,12 @@ pub(super) fn rules(
             )
         });
     }
+    let Some(delay) = gate.delay_ms else { return };
+    let before = raw.trigger.delay_ms;
+    found.rule(delay > before, "gate.delay_ms", || {
+        format!("must be more than trigger.delay_ms ({before}): the gate would be before the camera; got {delay}")
+    });
+    found.rule(timeout <= millis(delay.into()), "result.timeout_ms", || {
+        format!("must be at most gate.delay_ms ({delay}): a later result finds its part gone; got {}", timeout / 1000)
+    });
 }

@@ -6,6 +6,7 @@
 
 mod cusum;
 mod ks;
+mod words;
 
 pub use cusum::Direction;
 use cusum::{Cusum, DECISION};

@@ -73,8 +73,8 @@ pub(in super::super) struct Pooling {
 /// How a node's map comes about.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) enum Layer {
-    /// Given from outside.
-    Input,
+    /// Given from outside, perhaps rounded.
+    Input { grid: Option<Grid> },
     /// `activation(convolution + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded.
     Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
     /// Σ over channels of (Σ of terms)²: one channel.
@@ -104,7 +104,7 @@ impl Node {
     /// The nodes that this one is computed from, with repetitions.
     pub(in super::super) fn inputs(&self) -> Vec<Id> {
         match &self.layer {
-            Layer::Input => vec![],
+            Layer::Input { .. } => vec![],
             Layer::Convolve { term, residual, .. } => std::iter::once(term.input).chain(*residual).collect(),
             Layer::Squares { terms } => terms.iter().map(|term| term.input).collect(),
             Layer::Smallest { term } => vec![term.input],
@@ -115,10 +115,23 @@ impl Node {
     /// The convolutions that this node is the sum of.
     pub(in super::super) fn terms(&self) -> &[Term] {
         match &self.layer {
-            Layer::Input | Layer::Pool { .. } => &[],
+            Layer::Input { .. } | Layer::Pool { .. } => &[],
             Layer::Convolve { term, .. } | Layer::Smallest { term } => std::slice::from_ref(term),
             Layer::Squares { terms } => terms,
         }
+    }
+
+    /// What its values are rounded to.
+    pub(in super::super) fn grid(&self) -> Option<Grid> {
+        match self.layer {
+            Layer::Input { grid } | Layer::Convolve { grid, .. } => grid,
+            Layer::Squares { .. } | Layer::Smallest { .. } | Layer::Pool { .. } => None,
+        }
+    }
+
+    /// The map that is added before the activation.
+    pub(in super::super) fn residual(&self) -> Option<Id> {
+        if let Layer::Convolve { residual, .. } = self.layer { residual } else { None }
     }
 
     /// Rows and columns that the convolutions give: twice the map's before pooling.

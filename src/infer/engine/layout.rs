@@ -1,22 +1,23 @@
 //! Where each map lies in memory.
 
-use super::graph::{Graph, Id, Layer, Node, Shape};
+use super::graph::{Graph, Id, Layer, Shape};
+use super::plan::{Plan, WINOGRAD_CHANNELS};
 use super::taps;
-use crate::infer::kernels::{Tile, padded};
+use crate::infer::kernels::{Grid, padded};
 
-/// Fewest outputs for which the transforms of a Winograd convolution pay.
-const WINOGRAD_OUTPUTS: usize = 64;
-/// Fewest channels of the input for which they pay.
-const WINOGRAD_CHANNELS: usize = 8;
+/// Bytes after a map of bytes that may be read with its last pixel.
+const SLACK: usize = 64;
 
 /// A map in (row, column, channel) order with a border of zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Layout {
     pub shape: Shape,
     /// Values a pixel; those past the channels are zero.
     pub pitch: usize,
     /// Rows and columns of zeros on every side.
     pub halo: usize,
+    /// What the codes mean where the values are bytes; the border then holds the code of 0.
+    pub codes: Option<Grid>,
 }
 
 impl Layout {
@@ -30,45 +31,48 @@ impl Layout {
         (self.shape.height + 2 * self.halo) * self.row()
     }
 
+    /// Words of 4 bytes in a row, which are whole.
+    pub(super) fn row_words(&self) -> usize {
+        if self.codes.is_some() { self.row() / 4 } else { self.row() }
+    }
+
+    /// Words of 4 bytes in all.
+    pub(super) fn words(&self) -> usize {
+        if self.codes.is_some() { (self.len() + SLACK).div_ceil(4) } else { self.len() }
+    }
+
     /// Where a pixel starts.
     pub(super) fn at(&self, row: usize, column: usize) -> usize {
         (row + self.halo) * self.row() + (column + self.halo) * self.pitch
     }
 }
 
-/// The transform that computes `node`, if one fits.
-pub(super) fn winograd(graph: &Graph, node: &Node) -> Option<Tile> {
-    let Layer::Convolve { term, pool: false, .. } = &node.layer else { return None };
-    let convolution = &term.convolution;
-    let [kernel, columns] = convolution.kernel;
-    let fits = kernel == columns
-        && !convolution.transposed
-        && convolution.stride == [1, 1]
-        && graph.nodes[term.input].shape.channels >= WINOGRAD_CHANNELS
-        && node.shape.height * node.shape.width >= WINOGRAD_OUTPUTS;
-    Tile::for_kernel(kernel).filter(|_| fits)
-}
-
 /// A layout for each node.
-pub(super) fn layouts(graph: &Graph) -> Vec<Layout> {
-    let residual = |node: &Node| if let Layer::Convolve { residual, .. } = node.layer { residual } else { None };
-    let residuals: Vec<Id> = graph.nodes.iter().filter_map(residual).collect();
+pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
+    let residuals: Vec<Id> = graph.nodes.iter().filter_map(|node| node.residual()).collect();
     let mut layouts: Vec<Layout> = graph
         .nodes
         .iter()
         .enumerate()
         .map(|(id, node)| {
-            let scalar = matches!(node.layer, Layer::Input | Layer::Squares { .. } | Layer::Smallest { .. });
-            let dense = scalar && node.shape.channels < WINOGRAD_CHANNELS && !residuals.contains(&id);
-            let pitch = if dense { node.shape.channels } else { padded(node.shape.channels) };
-            Layout { shape: node.shape, pitch, halo: 0 }
+            let channels = node.shape.channels;
+            let scalar = matches!(node.layer, Layer::Input { .. } | Layer::Squares { .. } | Layer::Smallest { .. });
+            let codes = plan.stored[id];
+            let most = if codes.is_some() { 5 } else { WINOGRAD_CHANNELS };
+            let dense = scalar && channels < most && !residuals.contains(&id);
+            let pitch = match (dense, codes) {
+                (false, _) => padded(channels),
+                (true, Some(_)) => 4,
+                (true, None) => channels,
+            };
+            Layout { shape: node.shape, pitch, halo: 0, codes }
         })
         .collect();
-    for node in &graph.nodes {
+    for (id, node) in graph.nodes.iter().enumerate() {
         for term in node.terms() {
             let input = graph.nodes[term.input].shape;
             for (axis, size) in [input.height, input.width].into_iter().enumerate() {
-                let border = match winograd(graph, node) {
+                let border = match plan.tile(id) {
                     Some(tile) => {
                         let outputs = node.convolved()[axis].next_multiple_of(tile.outputs());
                         let end = outputs - tile.outputs() + tile.inputs() - term.convolution.pad[axis];
@@ -106,7 +110,7 @@ impl Slots {
         let mut slots = Self { of: Vec::new(), layouts: Vec::new() };
         let mut tenants: Vec<Id> = Vec::new();
         for (id, layout) in layouts.iter().enumerate() {
-            let given = graph.nodes[id].layer == Layer::Input;
+            let given = matches!(graph.nodes[id].layer, Layer::Input { .. });
             let is_free = |slot: &usize| slots.layouts[*slot] == *layout && last[tenants[*slot]] < id;
             let free = (0..tenants.len()).find(is_free).filter(|_| !given);
             let slot = free.unwrap_or_else(|| {

@@ -1,7 +1,10 @@
 //! A graph of convolutions computed in (row, column, channel) order with everything fused that can be.
 
+mod eight_bits;
 mod graph;
 mod layout;
+mod phase;
+mod plan;
 mod pool;
 mod rotate;
 mod step;
@@ -11,9 +14,10 @@ mod tests;
 mod timer;
 
 use super::Operator;
-use super::kernels::{Buffer, Isa};
+use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
+use plan::Plan;
 use rayon::prelude::*;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -35,6 +39,8 @@ pub(super) struct Network {
 struct Planned {
     /// None for an input.
     step: Option<Step>,
+    /// What an input is rounded to.
+    grid: Option<Grid>,
     slot: usize,
     layout: Layout,
 }
@@ -48,10 +54,16 @@ type Maps<'a> = [RwLock<&'a mut [f32]>];
 impl Network {
     /// Plans `graph`.
     pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
-        let layouts = layouts(graph);
+        let plan = Plan::new(isa, graph);
+        let layouts = layouts(graph, &plan);
         let slots = Slots::assign(graph, &layouts);
         let nodes: Vec<Planned> = (0..graph.nodes.len())
-            .map(|id| Planned { step: Step::new(isa, graph, &layouts, id), slot: slots.of[id], layout: layouts[id] })
+            .map(|id| Planned {
+                step: Step::new(isa, graph, &plan, &layouts, id),
+                grid: graph.nodes[id].grid(),
+                slot: slots.of[id],
+                layout: layouts[id],
+            })
             .collect();
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
         let timer = Timer::new(nodes.len());
@@ -66,7 +78,16 @@ impl Network {
 
     /// Memory for [`Network::run`].
     pub(super) fn workspace(&self) -> Workspace {
-        Workspace(Buffer::zeroed(self.slots.iter().map(|slot| slot.len().next_multiple_of(16)).sum()))
+        let mut memory = Buffer::zeroed(self.slots.iter().map(|slot| slot.words().next_multiple_of(16)).sum());
+        let mut rest = &mut *memory;
+        for slot in &self.slots {
+            let (map, after) = rest.split_at_mut(slot.words().next_multiple_of(16));
+            if let Some(grid) = slot.codes {
+                bytes_mut(map).fill(grid.zero());
+            }
+            rest = after;
+        }
+        Workspace(memory)
     }
 
     /// Computes the outputs, (channel, row, column) order like the inputs, on the threads of the current rayon pool.
@@ -76,13 +97,19 @@ impl Network {
         let mut rest = &mut *workspace.0;
         let mut maps = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
-            let (map, after) = rest.split_at_mut(slot.len().next_multiple_of(16));
+            let (map, after) = rest.split_at_mut(slot.words().next_multiple_of(16));
             maps.push(RwLock::new(map));
             rest = after;
         }
         for (id, values) in self.inputs.iter().zip(inputs) {
-            let mut map = write(&maps, self.nodes[*id].slot);
-            self.nodes[*id].layout.import(values, &mut map);
+            let node = &self.nodes[*id];
+            if node.layout.codes.is_some() && !values.iter().all(|value| value.is_finite()) {
+                // Codes would hide it.
+                outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
+                return;
+            }
+            let mut map = write(&maps, node.slot);
+            node.layout.import(values, node.grid, &mut map);
         }
         // One layer after the other, its rows on all threads: few maps are alive at a time.
         (0..self.nodes.len()).for_each(|id| self.compute(id, &maps));
@@ -112,8 +139,9 @@ impl Network {
         let inputs: Vec<&[f32]> = guards.iter().map(|guard| &***guard).collect();
         let mut out = write(maps, node.slot);
         let Layout { shape, halo, .. } = node.layout;
-        let rows = &mut out[halo * node.layout.row()..(halo + shape.height) * node.layout.row()];
-        let task = step.task_rows * node.layout.row();
+        let row = node.layout.row_words();
+        let rows = &mut out[halo * row..(halo + shape.height) * row];
+        let task = step.task_rows * row;
         rows.par_chunks_mut(task).with_max_len(1).enumerate().for_each(|(index, rows)| {
             self.timer.time(id, || step.run(self.isa, &inputs, index * step.task_rows, rows));
         });
@@ -125,14 +153,28 @@ fn write<'a, 'b>(maps: &'a Maps<'b>, slot: usize) -> std::sync::RwLockWriteGuard
 }
 
 impl Layout {
-    /// Fills the map from values in (channel, row, column) order.
-    fn import(&self, values: &[f32], map: &mut [f32]) {
+    /// Fills the map from values in (channel, row, column) order, rounded to `grid`.
+    fn import(&self, values: &[f32], grid: Option<Grid>, map: &mut [f32]) {
         let Shape { channels, height, width } = self.shape;
         for y in 0..height {
-            let row = &mut map[self.at(y, 0)..][..width * self.pitch];
+            let pixels = self.at(y, 0)..self.at(y, 0) + width * self.pitch;
             for channel in 0..channels {
                 let from = &values[(channel * height + y) * width..][..width];
-                row[channel..].iter_mut().step_by(self.pitch).zip(from).for_each(|(to, value)| *to = *value);
+                match (self.codes, grid) {
+                    (Some(grid), _) => {
+                        let row = bytes_mut(map)[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
+                        let code = |value: f32| (grid.nearest(value) - grid.low) as u8;
+                        row.zip(from).for_each(|(to, value)| *to = code(*value));
+                    }
+                    (None, Some(grid)) => {
+                        let row = map[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
+                        row.zip(from).for_each(|(to, value)| *to = grid.nearest(*value) * grid.step);
+                    }
+                    (None, None) => {
+                        let row = map[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
+                        row.zip(from).for_each(|(to, value)| *to = *value);
+                    }
+                }
             }
         }
     }
@@ -141,10 +183,16 @@ impl Layout {
     fn export(&self, map: &[f32], values: &mut [f32]) {
         let Shape { channels, height, width } = self.shape;
         for y in 0..height {
-            let row = &map[self.at(y, 0)..][..width * self.pitch];
+            let pixels = self.at(y, 0)..self.at(y, 0) + width * self.pitch;
             for channel in 0..channels {
                 let to = &mut values[(channel * height + y) * width..][..width];
-                to.iter_mut().zip(row[channel..].iter().step_by(self.pitch)).for_each(|(to, value)| *to = *value);
+                if let Some(grid) = self.codes {
+                    let row = bytes(map)[pixels.clone()][channel..].iter().step_by(self.pitch);
+                    to.iter_mut().zip(row).for_each(|(to, code)| *to = (f32::from(*code) + grid.low) * grid.step);
+                } else {
+                    let row = map[pixels.clone()][channel..].iter().step_by(self.pitch);
+                    to.iter_mut().zip(row).for_each(|(to, value)| *to = *value);
+                }
             }
         }
     }

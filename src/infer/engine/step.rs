@@ -1,12 +1,14 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
-use super::graph::{Graph, Id, Layer, Pooling, Shape, Term};
-use super::layout::{Layout, winograd};
-use super::rotate::to_lower_triangle;
-use super::taps::{axis_taps, period};
+use super::graph::{Convolution, Graph, Id, Layer, Pooling, Shape, Term};
+use super::layout::Layout;
+use super::phase::{Phase, Place};
+use super::plan::{Method, Plan};
+use super::taps::period;
 use crate::infer::Operator;
 use crate::infer::kernels::{
-    AverageRows, Band, Buffer, Finish, GatherRow, Grid, Isa, Output, Residual, Tap, Tile, padded,
+    AverageRows, Band, Buffer, Finish, Grid, Isa, Output, Residual, Tap, Tile, Values, ValuesMut, bytes, bytes_mut,
+    padded,
 };
 use std::cell::RefCell;
 use std::ops::Range;
@@ -25,9 +27,13 @@ pub(super) struct Step {
     layout: Layout,
     input_layouts: Vec<Layout>,
     bias: Buffer,
-    residual: bool,
+    /// What the residual's values are multiplied with.
+    residual: Option<f32>,
     relu: bool,
+    /// What values are rounded to that are stored as f32.
     grid: Option<Grid>,
+    /// Whether bytes are multiplied.
+    integer: bool,
     /// Multiplications by the definition.
     direct: u64,
 }
@@ -47,31 +53,6 @@ enum Reduction {
     Smallest,
 }
 
-/// The outputs at rows `period · Y + phase` and columns likewise.
-#[derive(Debug)]
-struct Phase {
-    taps: Vec<MapTap>,
-    weights: Buffer,
-    bias: Buffer,
-    /// Row k of the weights is zero past channel k.
-    triangle: bool,
-    /// Multiplications an output.
-    multiplications: usize,
-}
-
-/// A [`Tap`] of any row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct MapTap {
-    source: usize,
-    /// Stored row for Y = 0 and rows from one Y to the next.
-    row: usize,
-    row_step: usize,
-    /// Value in the row for X = 0 and values from one X to the next.
-    start: usize,
-    step: usize,
-    depth: usize,
-}
-
 /// Memory that a thread keeps from task to task.
 #[derive(Default)]
 struct Scratch {
@@ -85,16 +66,24 @@ thread_local! {
 
 impl Step {
     /// The step that computes node `id`; none for an input.
-    pub(super) fn new(isa: Isa, graph: &Graph, layouts: &[Layout], id: Id) -> Option<Self> {
+    pub(super) fn new(isa: Isa, graph: &Graph, plan: &Plan, layouts: &[Layout], id: Id) -> Option<Self> {
         let node = &graph.nodes[id];
-        let (layout, terms) = (layouts[id], node.terms());
-        let channels = match (&node.layer, terms) {
-            (Layer::Pool { .. }, _) => padded(node.shape.channels),
-            (_, terms) => padded(terms.first()?.convolution.bias.len()),
+        let (layout, method) = (layouts[id], plan.methods[id].as_ref()?);
+        // Everything is computed in units of what is stored.
+        let factor = layout.codes.map_or(1.0, |grid| 1.0 / grid.step);
+        let scaled = |term: &Term| {
+            let reads = layouts[term.input].codes.filter(|_| matches!(method, Method::Winograd(_)));
+            in_units(term, reads, factor)
         };
-        let mut bias = Buffer::zeroed(channels);
-        for term in terms {
+        let terms: Vec<Term> = node.terms().iter().map(scaled).collect();
+        let outputs = terms.first().map_or(node.shape.channels, |term| term.convolution.bias.len());
+        let mut bias = Buffer::zeroed(padded(outputs));
+        for term in &terms {
             bias.iter_mut().zip(&term.convolution.bias).for_each(|(sum, value)| *sum += value);
+        }
+        let residual = node.residual().map(|id| layouts[id].codes.map_or(factor, |grid| grid.step * factor));
+        if let Some((grid, factor)) = node.residual().and_then(|id| layouts[id].codes).zip(residual) {
+            bias.iter_mut().for_each(|value| *value += grid.low * factor);
         }
         let reduction = match node.layer {
             Layer::Squares { .. } => Some(Reduction::Squares),
@@ -103,28 +92,33 @@ impl Step {
         };
         if reduction == Some(Reduction::Smallest) {
             // What fills the last vector is never the smallest.
-            bias[terms[0].convolution.bias.len()..].fill(f32::INFINITY);
+            bias[outputs..].fill(f32::INFINITY);
         }
-        let (residual, relu, pool, grid) = match &node.layer {
-            Layer::Convolve { residual, relu, pool, grid, .. } => (residual.is_some(), *relu, *pool, *grid),
-            _ => (false, false, false, None),
+        let (relu, pool) = match &node.layer {
+            Layer::Convolve { relu, pool, .. } => (*relu, *pool),
+            _ => (false, false),
         };
-        let work = match (winograd(graph, node), &node.layer) {
-            (_, Layer::Pool { pooling, .. }) => Work::Pool(*pooling),
-            (Some(tile), _) => {
+        let grid = node.grid().filter(|_| layout.codes.is_none());
+        let work = match method {
+            Method::Pool(pooling) => Work::Pool(*pooling),
+            Method::Winograd(tile) => {
                 let convolution = &terms[0].convolution;
                 let inputs = graph.nodes[terms[0].input].shape.channels;
-                let weights = tile.weights(isa, &convolution.weights, convolution.bias.len(), inputs);
-                Work::Winograd { tile, weights, pad: convolution.pad }
+                let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
+                Work::Winograd { tile: *tile, weights, pad: convolution.pad }
             }
-            (None, _) => {
-                let period = [period(terms, 0), period(terms, 1)];
+            Method::Direct | Method::Codes(_) => {
+                let period = [period(&terms, 0), period(&terms, 1)];
                 let [height, width] = node.convolved();
                 let phase = |index: usize| {
-                    let phase = [index / period[1], index % period[1]];
-                    let used = phase[0] < height && phase[1] < width;
+                    let place = Place { period, phase: [index / period[1], index % period[1]] };
+                    let used = place.phase[0] < height && place.phase[1] < width;
                     let squares = reduction == Some(Reduction::Squares);
-                    Phase::new(isa, if used { terms } else { &[] }, layouts, &bias, squares, period, phase)
+                    let terms = if used { &terms[..] } else { &[] };
+                    match method {
+                        Method::Codes(codes) => Phase::of_codes(isa, terms, codes, layouts, &bias, factor, place),
+                        _ => Phase::of_floats(isa, terms, layouts, &bias, squares, place),
+                    }
                 };
                 let phases = (0..period[0] * period[1]).map(phase).collect();
                 Work::Gather { phases, period, pool, reduction }
@@ -141,7 +135,8 @@ impl Step {
         let direct =
             terms.iter().map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]));
         let direct = direct.sum();
-        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, grid, direct })
+        let integer = matches!(method, Method::Codes(_));
+        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, grid, integer, direct })
     }
 
     /// What it computes and how.
@@ -156,7 +151,8 @@ impl Step {
                 (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
             }
             Work::Gather { phases, pool, reduction, period } => {
-                let mut method = if phases.len() > 1 { "sub-pixel" } else { "direct" }.to_owned();
+                let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
+                method += if phases.len() > 1 { "sub-pixel" } else { "direct" };
                 method += match reduction {
                     Some(Reduction::Squares) => ", squared and summed",
                     Some(Reduction::Smallest) => ", smallest",
@@ -175,15 +171,21 @@ impl Step {
                 (method, planned.sum::<usize>() as u64)
             }
         };
-        let method = method + if self.grid.is_some() { ", rounded to 8 bits" } else { "" };
-        Operator { name: name.to_owned(), method, shape: [channels, height, width], direct: self.direct, planned }
+        let rounded = self.grid.is_some() || self.layout.codes.is_some();
+        let method = method + if rounded { ", rounded to 8 bits" } else { "" };
+        let shape = [channels, height, width];
+        Operator { name: name.to_owned(), method, integer: self.integer, shape, direct: self.direct, planned }
     }
 
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
     pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
-        let rows = first..first + out.len() / self.layout.row();
+        let rows = first..first + out.len() / self.layout.row_words();
+        if let Work::Pool(pooling) = &self.work {
+            return pooling.run(inputs[0], &self.input_layouts[0], &self.layout, rows, out);
+        }
+        let mut out = self.stored_mut(out);
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
-            Work::Pool(pooling) => pooling.run(inputs[0], &self.input_layouts[0], &self.layout, rows, out),
+            Work::Pool(_) => {}
             Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
             Work::Gather { phases, period, pool: false, reduction } => {
                 for (index, phase) in phases.iter().enumerate() {
@@ -194,18 +196,17 @@ impl Step {
                     }
                     let (start, step) = ((self.layout.halo + x) * self.layout.pitch, self.layout.pitch * period[1]);
                     for row in rows.clone().filter(|row| row % period[0] == y) {
-                        let out = &mut out[(row - first) * self.layout.row() + start..];
-                        let output = match reduction {
-                            Some(Reduction::Squares) => Output::Squares { out, step },
-                            Some(Reduction::Smallest) => Output::Smallest { out, step },
-                            None => Output::Pixels {
+                        let output = match (reduction, out.from((row - first) * self.layout.row() + start)) {
+                            (Some(Reduction::Squares), ValuesMut::Floats(out)) => Output::Squares { out, step },
+                            (Some(Reduction::Smallest), ValuesMut::Floats(out)) => Output::Smallest { out, step },
+                            (_, out) => Output::Pixels {
                                 out,
                                 step,
                                 residual: self.residual(inputs, row, x, period[1]),
                                 finish: self.finish(),
                             },
                         };
-                        self.gather(isa, phase, inputs, row / period[0], count, output, &mut scratch.taps);
+                        phase.row(isa, inputs, &self.input_layouts, row / period[0], count, output, &mut scratch.taps);
                     }
                 }
             }
@@ -222,7 +223,7 @@ impl Step {
         pad: [usize; 2],
         inputs: &[&[f32]],
         rows: Range<usize>,
-        out: &mut [f32],
+        mut out: ValuesMut,
         scratch: &mut Scratch,
     ) {
         let from = self.input_layouts[0];
@@ -230,7 +231,7 @@ impl Step {
         let residual = self.residual(inputs, rows.start, 0, 1);
         let band = Band {
             tile,
-            input: &inputs[0][start..],
+            input: from.stored(inputs[0]).from(start),
             input_row: from.row(),
             input_pitch: from.pitch,
             depth: from.shape.channels,
@@ -238,7 +239,7 @@ impl Step {
             bias: &self.bias,
             rows: rows.len(),
             columns: self.layout.shape.width,
-            out: &mut out[self.layout.halo * self.layout.pitch..],
+            out: out.from(self.layout.halo * self.layout.pitch),
             out_row: self.layout.row(),
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
             finish: self.finish(),
@@ -247,49 +248,30 @@ impl Step {
         band.run(isa);
     }
 
-    /// One row of one phase; `row` counts the phase's rows.
-    #[allow(clippy::too_many_arguments)]
-    fn gather(
-        &self,
-        isa: Isa,
-        phase: &Phase,
-        sources: &[&[f32]],
-        row: usize,
-        count: usize,
-        output: Output,
-        taps: &mut Vec<Tap>,
-    ) {
-        taps.clear();
-        taps.extend(phase.taps.iter().map(|tap| {
-            let start = (tap.row + row * tap.row_step) * self.input_layouts[tap.source].row() + tap.start;
-            Tap { source: tap.source, start, step: tap.step, depth: tap.depth }
-        }));
-        let Phase { weights, bias, triangle, .. } = phase;
-        GatherRow { sources, taps, weights, triangle: *triangle, bias, count, output }.run(isa);
-    }
-
     fn pooled(
         &self,
         isa: Isa,
         phases: &[Phase],
         inputs: &[&[f32]],
         rows: Range<usize>,
-        out: &mut [f32],
+        mut out: ValuesMut,
         Scratch { buffer, taps }: &mut Scratch,
     ) {
         let (pitch, width) = (self.layout.pitch, self.layout.shape.width);
         buffer.reserve(4 * width * pitch);
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.layout.row())) {
+        for (index, row) in rows.enumerate() {
             let (top, bottom) = buffer[..4 * width * pitch].split_at_mut(2 * width * pitch);
             for (y, line) in [&mut *top, &mut *bottom].into_iter().enumerate() {
                 for phase in phases {
                     let finish = Finish { grid: None, ..self.finish() };
-                    let output = Output::Pixels { out: &mut *line, step: pitch, residual: None, finish };
-                    self.gather(isa, phase, inputs, 2 * row + y, 2 * width, output, taps);
+                    let out = ValuesMut::Floats(&mut *line);
+                    let output = Output::Pixels { out, step: pitch, residual: None, finish };
+                    phase.row(isa, inputs, &self.input_layouts, 2 * row + y, 2 * width, output, taps);
                 }
             }
-            let out = &mut out[self.layout.halo * pitch..][..width * pitch];
-            AverageRows { top, bottom, out, pitch, finish: Finish { relu: false, grid: self.grid } }.run(isa);
+            let out = out.from(index * self.layout.row() + self.layout.halo * pitch);
+            let finish = Finish { relu: false, grid: self.grid };
+            AverageRows { top, bottom, out, count: width, pitch, finish }.run(isa);
         }
     }
 
@@ -299,73 +281,39 @@ impl Step {
 
     /// The residual map from an output on, every `step`-th pixel.
     fn residual<'a>(&self, inputs: &[&'a [f32]], row: usize, column: usize, step: usize) -> Option<Residual<'a>> {
-        let (values, layout) = inputs.last().zip(self.input_layouts.last()).filter(|_| self.residual)?;
-        Some(Residual { values: &values[layout.at(row, column)..], step: step * layout.pitch })
+        let factor = self.residual?;
+        let (values, layout) = inputs.last().zip(self.input_layouts.last())?;
+        let values = layout.stored(values).from(layout.at(row, column));
+        Some(Residual { values, step: step * layout.pitch, factor })
+    }
+
+    /// Rows of this node's map.
+    fn stored_mut<'a>(&self, words: &'a mut [f32]) -> ValuesMut<'a> {
+        match self.layout.codes {
+            Some(grid) => ValuesMut::Codes { codes: bytes_mut(words), zero: grid.zero() },
+            None => ValuesMut::Floats(words),
+        }
     }
 }
 
-impl Phase {
-    fn new(
-        isa: Isa,
-        terms: &[Term],
-        layouts: &[Layout],
-        bias: &Buffer,
-        squares: bool,
-        period: [usize; 2],
-        phase: [usize; 2],
-    ) -> Self {
-        let channels = bias.len();
-        let mut taps: Vec<MapTap> = Vec::new();
-        let mut matrix: Vec<f32> = Vec::new();
-        for (source, Term { input, convolution }) in terms.iter().enumerate() {
-            let layout = &layouts[*input];
-            let depth = layout.shape.channels;
-            let [_, kernel_columns] = convolution.kernel;
-            for y in axis_taps(convolution, 0, period[0], phase[0]) {
-                for x in axis_taps(convolution, 1, period[1], phase[1]) {
-                    let tap = MapTap {
-                        source,
-                        row: (y.offset + layout.halo as isize) as usize,
-                        row_step: y.step,
-                        start: (x.offset + layout.halo as isize) as usize * layout.pitch,
-                        step: x.step * layout.pitch,
-                        depth,
-                    };
-                    push_merged(&mut taps, tap);
-                    let element = y.kernel * kernel_columns + x.kernel;
-                    let kernel_size = convolution.kernel[0] * kernel_columns;
-                    for channel in 0..depth {
-                        let weight =
-                            |output: usize| convolution.weights[(output * depth + channel) * kernel_size + element];
-                        matrix.extend((0..convolution.bias.len()).map(weight));
-                        matrix.resize(matrix.len() + channels - convolution.bias.len(), 0.0);
-                    }
-                }
-            }
-        }
-        let depth = matrix.len() / channels.max(1);
-        if !squares {
-            let weights = isa.pack(&matrix, channels, false);
-            return Self { taps, weights, bias: bias.clone(), triangle: false, multiplications: depth * channels };
-        }
-        // The bias is the weight of an input that is always 1.
-        matrix.extend_from_slice(bias);
-        to_lower_triangle(&mut matrix, channels);
-        let bias = Buffer::from(&matrix[depth * channels..]);
-        let weights = isa.pack(&matrix[..depth * channels], channels, true);
-        let multiplications = weights.len();
-        Self { taps, weights, bias, triangle: true, multiplications }
+impl Layout {
+    /// A whole map.
+    fn stored<'a>(&self, words: &'a [f32]) -> Values<'a> {
+        if self.codes.is_some() { Values::Codes(bytes(words)) } else { Values::Floats(words) }
     }
 }
 
-/// Appends a tap, as part of the last one where its inputs follow that one's.
-fn push_merged(taps: &mut Vec<MapTap>, tap: MapTap) {
-    if let Some(last) = taps.last_mut() {
-        let expected = MapTap { start: last.start + last.depth, depth: tap.depth, ..*last };
-        if tap == expected {
-            last.depth += tap.depth;
-            return;
-        }
+/// A term whose convolution reads a map as it is stored, and gives `factor` times its values.
+fn in_units(term: &Term, reads: Option<Grid>, factor: f32) -> Term {
+    let mut term = term.clone();
+    let Convolution { weights, bias, .. } = &mut term.convolution;
+    let size = weights.len() / bias.len().max(1);
+    for (bias, weights) in bias.iter_mut().zip(weights.chunks_exact_mut(size.max(1))) {
+        let step = reads.map_or(1.0, |grid| grid.step);
+        weights.iter_mut().for_each(|weight| *weight *= step * factor);
+        let codes_of_zero = reads.map_or(0.0, |grid| f64::from(grid.low));
+        let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+        *bias = (f64::from(*bias) * f64::from(factor) + codes_of_zero * sum) as f32;
     }
-    taps.push(tap);
+    term
 }

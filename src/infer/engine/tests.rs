@@ -1,7 +1,8 @@
 //! Every layer on every instruction set and number of threads against a direct sum in f64.
 
+mod eight_bits;
+
 use super::*;
-use crate::infer::kernels::Grid;
 
 /// Largest error relative to the map's largest value.
 const TOLERANCE: f64 = 2e-5;
@@ -20,7 +21,7 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
             sum
         };
         let map = match &node.layer {
-            Layer::Input => given.next().expect("an input").iter().map(|v| f64::from(*v)).collect(),
+            Layer::Input { .. } => given.next().expect("an input").iter().map(|v| f64::from(*v)).collect(),
             Layer::Convolve { residual, relu, pool, .. } => {
                 let mut map = sum(node.terms(), &maps);
                 if let Some(residual) = residual {
@@ -157,7 +158,7 @@ fn convolve(input: Id, convolution: Convolution, shape: Shape) -> Node {
 }
 
 fn input(shape: Shape) -> Node {
-    Node { layer: Layer::Input, shape }
+    Node { layer: Layer::Input { grid: None }, shape }
 }
 
 fn run(isa: Isa, threads: usize, graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
@@ -177,7 +178,8 @@ fn run(isa: Isa, threads: usize, graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<
 
 /// All instruction sets against the naive sum, and the same bytes for 1 to 4 threads.
 fn check(name: &str, graph: &Graph) {
-    let sizes = graph.nodes.iter().filter(|node| node.layer == Layer::Input).map(|node| node.shape.len());
+    let sizes =
+        graph.nodes.iter().filter(|node| matches!(node.layer, Layer::Input { .. })).map(|node| node.shape.len());
     let inputs: Vec<Vec<f32>> = sizes.enumerate().map(|(i, size)| values(size, 77 + i as u32)).collect();
     let expected = naive(graph, &inputs);
     for isa in Isa::available() {
@@ -287,41 +289,6 @@ fn pools_leave_out_what_is_beyond_the_border() {
     }
 }
 
-/// Every value is a multiple of the step, and none nearer to the exact value.
-#[test]
-fn maps_are_rounded_to_eight_bits() {
-    let step = 0.07;
-    let (low, high) = (-8.0, 11.0);
-    let map = shape(24, 12, 20);
-    let trunk = |k, seed| Term { input: 0, convolution: convolution(24, 24, k, 1, k / 2, seed) };
-    let stem = Term { input: 0, convolution: convolution(24, 3, 7, 1, 3, 9) };
-    for (name, from, term, residual, relu, pool) in [
-        ("Winograd", map, trunk(3, 1), Some(0), false, false),
-        ("Winograd, positive", map, trunk(5, 3), None, true, false),
-        ("direct", map, trunk(1, 5), None, false, false),
-        ("pooled", shape(3, 24, 40), stem, None, true, true),
-    ] {
-        let graph = |grid| {
-            let layer = Layer::Convolve { term: term.clone(), residual, relu, pool, grid };
-            Graph { nodes: vec![input(from), Node { layer, shape: map }], outputs: vec![1] }
-        };
-        let picture = vec![values(from.len(), 7)];
-        let exact = &naive(&graph(None), &picture)[1];
-        for isa in Isa::available() {
-            let got = &run(isa, 1, &graph(Some(Grid { step, low, high })), &picture)[0];
-            for (exact, got) in exact.iter().zip(got) {
-                let steps = (got / step).round();
-                assert!((got - steps * step).abs() < 1e-6 && (low..=high).contains(&steps), "{name}: {got}");
-                let nearest = exact.clamp(f64::from(low * step), f64::from(high * step));
-                let error = (nearest - f64::from(*got)).abs();
-                assert!(error <= f64::from(step) * 0.5001, "{name} on {}: {exact} became {got}", isa.name());
-            }
-            let largest = got.iter().fold(0.0f32, |m, v| m.max(*v));
-            assert!((largest - high * step).abs() < 1e-6, "{name}: the limit is reached, so that it is tested");
-        }
-    }
-}
-
 #[test]
 fn sums_of_squared_differences() {
     for (width, channels) in [(16, 32), (24, 48), (64, 128)] {
@@ -355,3 +322,5 @@ fn smallest_of_many_channels() {
         }
     }
 }
+
+mod random;

@@ -6,7 +6,7 @@ mod pattern;
 use super::engine::{Graph, Id, Layer, Network, Node, Term};
 use super::kernels::Isa;
 pub(super) use op::Fused;
-use pattern::{Kind, Pattern, is_convolution, layer, map_shape};
+use pattern::{Kind, Pattern, is_convolution, layer, map_shape, rounded};
 use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::tract_core::internal::*;
 
@@ -77,10 +77,14 @@ impl Region {
         let mut graph = Graph::default();
         let mut names = Vec::new();
         let mut ids: HashMap<OutletId, Id> = HashMap::new();
+        let mut given = Vec::new();
         for outlet in &self.inputs {
             let shape = map_shape(model, *outlet).map_err(TractError::msg)?;
+            // What only rounds is done while the map is taken over.
+            let exact = rounded(model, *outlet).filter(|(exact, _)| map_shape(model, *exact) == Ok(shape));
+            given.push(exact.map_or(*outlet, |(exact, _)| exact));
             ids.insert(*outlet, graph.nodes.len());
-            graph.nodes.push(Node { layer: Layer::Input, shape });
+            graph.nodes.push(Node { layer: Layer::Input { grid: exact.map(|(_, grid)| grid) }, shape });
             names.push(model.node(outlet.node).name.clone());
         }
         let order: HashMap<usize, usize> = model.eval_order()?.into_iter().enumerate().map(|(i, id)| (id, i)).collect();
@@ -111,7 +115,7 @@ impl Region {
         let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
         let operator = Fused::new(Network::new(isa, &graph), names, facts.collect::<TractResult<_>>()?);
         let mut patch = TypedModelPatch::new("fused convolutions");
-        let taps = patch.taps(model, &self.inputs)?;
+        let taps = patch.taps(model, &given)?;
         let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();
         let wires = patch.wire_node(format!("{name}.fused"), operator.clone(), &taps)?;
         for (outlet, wire) in outputs.into_iter().zip(wires) {

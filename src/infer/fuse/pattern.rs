@@ -110,10 +110,17 @@ fn binary<O: tract_onnx::tract_core::ops::binary::BinMiniOp>(node: &TypedNode) -
 /// The map that is quantized and dequantized with one scale, and what it is rounded to; none where its exact values are
 /// wanted, too.
 fn rounded_input(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid)> {
+    let (exact, grid) = rounded(model, outlet)?;
+    let stored = *model.node(outlet.node).inputs.first()?;
+    let used_once = |outlet| model.outlet_successors(outlet).len() == 1;
+    (used_once(exact) && used_once(stored)).then_some((exact, grid))
+}
+
+/// The map that is quantized and dequantized with one scale, and what it is rounded to.
+pub(super) fn rounded(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid)> {
     let dequantize = model.node(outlet.node);
     let DequantizeLinearF32 { scale, zero_point } = dequantize.op_as()?;
-    let stored = *dequantize.inputs.first()?;
-    let quantize = model.node(stored.node);
+    let quantize = model.node(dequantize.inputs.first()?.node);
     let op = &quantize.op_as::<ElementWiseOp>()?.0;
     let (inverse, zero, lowest, highest) = match (op.downcast_ref(), op.downcast_ref()) {
         (Some(QuantizeLinearU8 { scale, zero_point }), _) => (*scale, i32::from(*zero_point), 0, 255),
@@ -121,10 +128,9 @@ fn rounded_input(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid
         _ => return None,
     };
     let exact = *quantize.inputs.first()?;
-    let used_once = |outlet| model.outlet_successors(outlet).len() == 1;
     let same = scale.recip() == inverse && *zero_point == zero && scale.is_normal() && *scale > 0.0;
     let grid = Grid { step: *scale, low: (lowest - zero) as f32, high: (highest - zero) as f32 };
-    (same && used_once(exact) && used_once(stored)).then_some((exact, grid))
+    same.then_some((exact, grid))
 }
 
 fn pool_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {

@@ -115,3 +115,15 @@ impl std::fmt::Debug for Buffer {
         write!(f, "Buffer({})", self.length)
     }
 }
+
+/// The bytes of `words`.
+pub(in super::super) fn bytes(words: &[f32]) -> &[u8] {
+    // SAFETY: the same memory; bytes have no alignment and no invalid values.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// The bytes of `words`, to be written.
+pub(in super::super) fn bytes_mut(words: &mut [f32]) -> &mut [u8] {
+    // SAFETY: as in `bytes`, and every pattern of bits is an f32; borrowed mutably.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+}

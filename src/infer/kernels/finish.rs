@@ -1,4 +1,4 @@
-//! What becomes of a sum before it is stored.
+//! How values are stored, and what becomes of a sum before it is.
 
 use super::vector::Vector;
 
@@ -11,12 +11,108 @@ pub(in super::super) struct Finish {
     pub grid: Option<Grid>,
 }
 
-/// The values `step · n` for the integers `low ≤ n ≤ high`.
+/// The values `step · n` for the integers `low ≤ n ≤ high`, where 0 is one of them and `high − low` is 255.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) struct Grid {
     pub step: f32,
     pub low: f32,
     pub high: f32,
+}
+
+impl Grid {
+    /// The code of 0, where codes count from `low`.
+    pub(in super::super) fn zero(self) -> u8 {
+        -self.low as u8
+    }
+
+    /// The nearest multiple of the step, ties to even, as `low` … `high`; NaN stays.
+    pub(in super::super) fn nearest(self, value: f32) -> f32 {
+        (value / self.step).round_ties_even().clamp(self.low, self.high)
+    }
+}
+
+/// A map as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Values<'a> {
+    Floats(&'a [f32]),
+    /// Numbers from 0 to 255.
+    Codes(&'a [u8]),
+}
+
+/// A map that is written.
+#[derive(Debug)]
+pub(in super::super) enum ValuesMut<'a> {
+    Floats(&'a mut [f32]),
+    /// Values in units of one step, rounded; `zero` is the code of 0.
+    Codes {
+        codes: &'a mut [u8],
+        zero: u8,
+    },
+}
+
+impl<'a> Values<'a> {
+    pub(in super::super) fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Codes(codes) => codes.len(),
+        }
+    }
+
+    /// What starts at value `at`.
+    pub(in super::super) fn from(self, at: usize) -> Self {
+        match self {
+            Self::Floats(values) => Self::Floats(&values[at..]),
+            Self::Codes(codes) => Self::Codes(&codes[at..]),
+        }
+    }
+
+    /// # Safety
+    /// As for [`Vector`].
+    #[inline(always)]
+    pub(super) unsafe fn load<V: Vector>(&self, at: usize) -> V {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::Floats(values) => V::load(values.as_ptr().add(at)),
+                Self::Codes(codes) => V::load_codes(codes.as_ptr().add(at)),
+            }
+        }
+    }
+}
+
+impl ValuesMut<'_> {
+    pub(in super::super) fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Codes { codes, .. } => codes.len(),
+        }
+    }
+
+    /// What starts at value `at`.
+    pub(in super::super) fn from(&mut self, at: usize) -> ValuesMut<'_> {
+        match self {
+            Self::Floats(values) => ValuesMut::Floats(&mut values[at..]),
+            Self::Codes { codes, zero } => ValuesMut::Codes { codes: &mut codes[at..], zero: *zero },
+        }
+    }
+
+    /// Stores `sum` once it is finished.
+    ///
+    /// # Safety
+    /// As for [`Vector`].
+    #[inline(always)]
+    pub(super) unsafe fn store<V: Vector>(&mut self, at: usize, sum: V, finish: &Finish) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::Floats(values) => finish.apply(sum).store(values.as_mut_ptr().add(at)),
+                Self::Codes { codes, zero } => {
+                    let zero = i32::from(*zero);
+                    sum.store_codes(zero, if finish.relu { zero } else { 0 }, codes.as_mut_ptr().add(at));
+                }
+            }
+        }
+    }
 }
 
 impl Finish {

@@ -1,11 +1,12 @@
 //! Convolutions of any form, one row of outputs at a time: direct, strided, transposed (by phases), and sums of several.
 
 use super::vector::{BLOCK, Vector, multiply_add};
-use super::{Finish, Isa, Kernel, LANES, next_panel, skipped};
+use super::{Isa, Kernel, LANES, Output, next_panel, skipped};
 use std::ops::Range;
 
 /// Neighbouring inputs that each output of a row takes from one source.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(in super::super) struct Tap {
     /// Index into [`GatherRow::sources`].
     pub source: usize,
@@ -35,43 +36,6 @@ pub(in super::super) struct GatherRow<'a> {
     pub output: Output<'a>,
 }
 
-/// Where a row's outputs go.
-pub(in super::super) enum Output<'a> {
-    /// All channels of each output, `step` values apart.
-    Pixels {
-        /// Starts at the first output.
-        out: &'a mut [f32],
-        /// Values from one output to the next.
-        step: usize,
-        /// Added before the activation.
-        residual: Option<Residual<'a>>,
-        finish: Finish,
-    },
-    /// The sum over channels of each output's square, `step` values apart.
-    Squares {
-        /// Starts at the first output.
-        out: &'a mut [f32],
-        /// Values from one output to the next.
-        step: usize,
-    },
-    /// The smallest channel of each output, `step` values apart.
-    Smallest {
-        /// Starts at the first output.
-        out: &'a mut [f32],
-        /// Values from one output to the next.
-        step: usize,
-    },
-}
-
-/// Another map of the outputs' shape.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Residual<'a> {
-    /// Starts at the first output's position.
-    pub values: &'a [f32],
-    /// Values from one output to the next.
-    pub step: usize,
-}
-
 impl GatherRow<'_> {
     /// Computes the row.
     ///
@@ -90,17 +54,7 @@ impl GatherRow<'_> {
             );
         }
         assert_eq!(self.weights.len(), self.packed(isa, self.depth()), "weights of all taps");
-        match &self.output {
-            Output::Pixels { out, step, residual, .. } => {
-                assert!((count - 1) * step + channels <= out.len(), "outputs in their slice");
-                if let Some(residual) = residual {
-                    assert!((count - 1) * residual.step + channels <= residual.values.len(), "residual in its slice");
-                }
-            }
-            Output::Squares { out, step } | Output::Smallest { out, step } => {
-                assert!((count - 1) * step < out.len(), "one value an output in their slice");
-            }
-        }
+        self.output.assert_holds(count, channels);
         // SAFETY: the assertions above bound every access of `strip`.
         unsafe { isa.run(self) }
     }
@@ -110,11 +64,11 @@ impl Kernel for GatherRow<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let (channels, depth) = (self.bias.len(), self.depth());
-        let Output::Smallest { out, step } = &mut self.output else {
+        self.output.start(self.count);
+        if !matches!(self.output, Output::Smallest { .. }) {
             // SAFETY: the caller's.
             return unsafe { self.strips::<V>(0..channels, 0) };
-        };
-        out.iter_mut().step_by(*step).take(self.count).for_each(|value| *value = f32::INFINITY);
+        }
         // There are many channels: panel by panel, so that the row finds each one's weights in the nearest cache.
         let (mut channel, mut start) = (0, 0);
         while channel < channels {
@@ -167,7 +121,8 @@ impl GatherRow<'_> {
     #[inline(always)]
     unsafe fn strip<V: Vector, const R: usize>(&mut self, x: usize, channels: Range<usize>, mut start: usize) {
         let depth = self.depth();
-        let mut squares = [0.0; R];
+        // SAFETY: the caller's.
+        let mut squares = [unsafe { V::splat(0.0) }; R];
         let mut channel = channels.start;
         while channel < channels.end {
             let vectors = next_panel((self.bias.len() - channel) / V::LANES, V::PANEL);
@@ -184,11 +139,8 @@ impl GatherRow<'_> {
             start += vectors * V::LANES * (depth - skip);
             channel += vectors * V::LANES;
         }
-        if let Output::Squares { out, step } = &mut self.output {
-            for (r, sum) in squares.iter().enumerate() {
-                out[(x + r) * *step] = *sum;
-            }
-        }
+        // SAFETY: the caller's.
+        unsafe { self.output.end_strip(x, squares) };
     }
 
     /// R outputs from `x` on, N vectors of channels from `channel` on; the first `skip` inputs have no weights.
@@ -199,7 +151,7 @@ impl GatherRow<'_> {
         channel: usize,
         mut skip: usize,
         mut weights: *const f32,
-        squares: &mut [f32; R],
+        squares: &mut [V; R],
     ) {
         // SAFETY: the caller's.
         unsafe {
@@ -217,38 +169,7 @@ impl GatherRow<'_> {
                 sums = multiply_add(sums, inputs, tap.step, tap.depth - first, weights);
                 weights = weights.add((tap.depth - first) * N * V::LANES);
             }
-            match &mut self.output {
-                Output::Pixels { out, step, residual, finish } => {
-                    for (r, row) in sums.iter_mut().enumerate() {
-                        for (n, value) in row.iter_mut().enumerate() {
-                            let at = channel + n * V::LANES;
-                            if let Some(residual) = residual {
-                                let other = residual.values.as_ptr().add((x + r) * residual.step + at);
-                                *value = value.add(V::load(other));
-                            }
-                            finish.apply(*value).store(out.as_mut_ptr().add((x + r) * *step + at));
-                        }
-                    }
-                }
-                Output::Squares { .. } => {
-                    for (square, row) in squares.iter_mut().zip(sums) {
-                        let mut sum = V::splat(0.0);
-                        for value in row {
-                            sum = value.mul_add(value, sum);
-                        }
-                        *square += sum.sum();
-                    }
-                }
-                Output::Smallest { out, step } => {
-                    for (r, row) in sums.into_iter().enumerate() {
-                        let smallest = row.into_iter().fold(V::splat(f32::INFINITY), |least, value| value.min(least));
-                        let mut lanes = [f32::INFINITY; LANES];
-                        smallest.store(lanes.as_mut_ptr());
-                        let out = &mut out[(x + r) * *step];
-                        *out = lanes.into_iter().fold(*out, f32::min);
-                    }
-                }
-            }
+            self.output.block(sums, x, channel, squares);
         }
     }
 }

@@ -4,10 +4,12 @@
 #![allow(unsafe_code)]
 
 mod buffer;
+mod dot;
 mod finish;
 mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod output;
 mod peak;
 mod pool;
 mod portable;
@@ -16,9 +18,11 @@ mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(super) use buffer::Buffer;
-pub(super) use finish::{Finish, Grid};
-pub(super) use gather::{GatherRow, Output, Residual, Tap};
+pub(super) use buffer::{Buffer, bytes, bytes_mut};
+pub(super) use dot::{DotRow, DotTerm, MAX_DEPTH};
+pub(super) use finish::{Finish, Grid, Values, ValuesMut};
+pub(super) use gather::{GatherRow, Tap};
+pub(super) use output::{Output, Residual};
 pub(super) use pool::AverageRows;
 use vector::Vector;
 pub(super) use winograd::{Band, Tile};
@@ -32,10 +36,21 @@ pub struct Isa(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// AVX-512 with VNNI, and tiles for products of bytes.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX2 with products of bytes.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON with products of bytes.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
     #[cfg(target_arch = "aarch64")]
     Neon,
     Portable,
@@ -54,15 +69,29 @@ impl Isa {
         let mut kinds = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+            let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx512 && is_x86_feature_detected!("avx512vnni") {
+                if dot::amx::is_granted() {
+                    kinds.push(Kind::Amx);
+                }
+                kinds.push(Kind::Avx512Vnni);
+            }
+            if avx512 {
                 kinds.push(Kind::Avx512);
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if avx2 && is_x86_feature_detected!("avxvnni") {
+                kinds.push(Kind::AvxVnni);
+            }
+            if avx2 {
                 kinds.push(Kind::Avx2);
             }
         }
         #[cfg(target_arch = "aarch64")]
         if std::arch::is_aarch64_feature_detected!("neon") {
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                kinds.push(Kind::NeonDot);
+            }
             kinds.push(Kind::Neon);
         }
         kinds.push(Kind::Portable);
@@ -74,7 +103,7 @@ impl Isa {
         Self::available().into_iter().next().unwrap_or(Self(Kind::Portable))
     }
 
-    /// `avx512`, `avx2`, `neon` or `portable`.
+    /// `amx`, `avx512vnni`, `avx512`, `avxvnni`, `avx2`, `neondot`, `neon` or `portable`.
     ///
     /// # Errors
     /// A sentence where `name` is none of them or this processor lacks it.
@@ -90,9 +119,17 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => "avx512vnni",
+            #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
+            Kind::AvxVnni => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => "neondot",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => "neon",
             Kind::Portable => "portable",
@@ -103,11 +140,11 @@ impl Isa {
     fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => x86::Avx512::LANES,
+            Kind::Amx | Kind::Avx512Vnni | Kind::Avx512 => x86::Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => x86::Avx2::LANES,
+            Kind::AvxVnni | Kind::Avx2 => x86::Avx2::LANES,
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => neon::Neon::LANES,
+            Kind::NeonDot | Kind::Neon => neon::Neon::LANES,
             Kind::Portable => portable::Portable::LANES,
         }
     }
@@ -116,11 +153,11 @@ impl Isa {
     fn panel(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => x86::Avx512::PANEL,
+            Kind::Amx | Kind::Avx512Vnni | Kind::Avx512 => x86::Avx512::PANEL,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => x86::Avx2::PANEL,
+            Kind::AvxVnni | Kind::Avx2 => x86::Avx2::PANEL,
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => neon::Neon::PANEL,
+            Kind::NeonDot | Kind::Neon => neon::Neon::PANEL,
             Kind::Portable => portable::Portable::PANEL,
         }
     }
@@ -135,11 +172,11 @@ impl Isa {
         unsafe {
             match self.0 {
                 #[cfg(target_arch = "x86_64")]
-                Kind::Avx512 => x86::with_avx512(kernel),
+                Kind::Amx | Kind::Avx512Vnni | Kind::Avx512 => x86::with_avx512(kernel),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Avx2 => x86::with_avx2(kernel),
+                Kind::AvxVnni | Kind::Avx2 => x86::with_avx2(kernel),
                 #[cfg(target_arch = "aarch64")]
-                Kind::Neon => neon::with_neon(kernel),
+                Kind::NeonDot | Kind::Neon => neon::with_neon(kernel),
                 Kind::Portable => kernel.run::<portable::Portable>(),
             }
         }

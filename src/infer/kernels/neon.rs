@@ -6,7 +6,7 @@ use std::arch::aarch64::*;
 
 /// 4 values.
 #[derive(Clone, Copy)]
-pub(super) struct Neon(float32x4_t);
+pub(super) struct Neon(pub(super) float32x4_t);
 
 /// # Safety
 /// The processor has NEON; and as for [`Kernel::run`].
@@ -84,6 +84,26 @@ impl Vector for Neon {
     unsafe fn sum(self) -> f32 {
         // SAFETY: the caller's.
         unsafe { vaddvq_f32(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_codes(from: *const u8) -> Self {
+        // SAFETY: the caller's: 4 bytes can be read.
+        unsafe {
+            let bytes = vcreate_u8(u64::from(from.cast::<u32>().read_unaligned()));
+            Self(vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes)))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(self, zero: i32, least: i32, to: *mut u8) {
+        // SAFETY: the caller's: 4 bytes can be written.
+        unsafe {
+            let codes = vqaddq_s32(vcvtnq_s32_f32(self.0), vdupq_n_s32(zero));
+            let codes = vminq_s32(vmaxq_s32(codes, vdupq_n_s32(least)), vdupq_n_s32(255));
+            let narrow = vmovn_u16(vcombine_u16(vreinterpret_u16_s16(vmovn_s32(codes)), vdup_n_u16(0)));
+            to.cast::<u32>().write_unaligned(vget_lane_u32::<0>(vreinterpret_u32_u8(narrow)));
+        }
     }
 
     #[inline(always)]

@@ -77,5 +77,18 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_codes(from: *const u8) -> Self {
+        // SAFETY: the caller's: 4 bytes can be read.
+        Self(unsafe { from.cast::<[u8; 4]>().read_unaligned() }.map(f32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(self, zero: i32, least: i32, to: *mut u8) {
+        let code = |value: f32| (value.round_ties_even() as i32).saturating_add(zero).clamp(least, 255) as u8;
+        // SAFETY: the caller's: 4 bytes can be written.
+        unsafe { to.cast::<[u8; 4]>().write_unaligned(self.0.map(code)) }
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(_from: *const f32) {}
 }

@@ -31,6 +31,10 @@ pub(super) trait Vector: Copy {
     unsafe fn round(self) -> Self;
     /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
+    /// The numbers that `LANES` bytes are.
+    unsafe fn load_codes(from: *const u8) -> Self;
+    /// Stores the nearest integers plus `zero`, ties to even before the addition, limited to `least` … 255.
+    unsafe fn store_codes(self, zero: i32, least: i32, to: *mut u8);
     /// Asks for the cache line at `from`, which need not be valid.
     unsafe fn prefetch(from: *const f32);
 }

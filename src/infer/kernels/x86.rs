@@ -6,11 +6,11 @@ use std::arch::x86_64::*;
 
 /// 8 values.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256);
+pub(super) struct Avx2(pub(super) __m256);
 
 /// 16 values.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(__m512);
+pub(super) struct Avx512(pub(super) __m512);
 
 /// # Safety
 /// The processor has AVX-512 F and FMA; and as for [`Kernel::run`].
@@ -30,7 +30,7 @@ pub(super) unsafe fn with_avx2(kernel: impl Kernel) {
 
 macro_rules! vector {
     ($name:ident, $lanes:literal, $panel:literal, $load:ident, $store:ident, $splat:ident, $add:ident,
-     $sub:ident, $mul:ident, $fma:ident, $max:ident, $min:ident, $round:expr, $sum:expr) => {
+     $sub:ident, $mul:ident, $fma:ident, $max:ident, $min:ident, $round:expr, $sum:expr, $load_codes:ident, $store_codes:ident) => {
         impl Vector for $name {
             const LANES: usize = $lanes;
             const PANEL: usize = $panel;
@@ -102,6 +102,18 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            unsafe fn load_codes(from: *const u8) -> Self {
+                // SAFETY: the caller's.
+                Self(unsafe { $load_codes(from) })
+            }
+
+            #[inline(always)]
+            unsafe fn store_codes(self, zero: i32, least: i32, to: *mut u8) {
+                // SAFETY: the caller's.
+                unsafe { $store_codes(self.0, zero, least, to) }
+            }
+
+            #[inline(always)]
             unsafe fn prefetch(from: *const f32) {
                 // SAFETY: a prefetch does not fault.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
@@ -124,7 +136,9 @@ vector!(
     _mm512_max_ps,
     _mm512_min_ps,
     _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>,
-    _mm512_reduce_add_ps
+    _mm512_reduce_add_ps,
+    load_codes_avx512,
+    store_codes_avx512
 );
 
 vector!(
@@ -141,7 +155,9 @@ vector!(
     _mm256_max_ps,
     _mm256_min_ps,
     _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>,
-    sum_avx
+    sum_avx,
+    load_codes_avx2,
+    store_codes_avx2
 );
 
 /// # Safety
@@ -153,5 +169,50 @@ unsafe fn sum_avx(v: __m256) -> f32 {
         let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
         let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
         _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F; 16 bytes can be read.
+#[inline(always)]
+unsafe fn load_codes_avx512(from: *const u8) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+}
+
+/// # Safety
+/// The processor has AVX-512 F; 16 bytes can be written.
+#[inline(always)]
+unsafe fn store_codes_avx512(values: __m512, zero: i32, least: i32, to: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        // What is no integer of 32 bits would become the smallest one.
+        let values = _mm512_min_ps(values, _mm512_set1_ps(512.0));
+        let codes = _mm512_add_epi32(_mm512_cvtps_epi32(values), _mm512_set1_epi32(zero));
+        let codes = _mm512_max_epi32(codes, _mm512_set1_epi32(least));
+        _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(codes));
+    }
+}
+
+/// # Safety
+/// The processor has AVX2; 8 bytes can be read.
+#[inline(always)]
+unsafe fn load_codes_avx2(from: *const u8) -> __m256 {
+    // SAFETY: the caller's.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+}
+
+/// # Safety
+/// The processor has AVX2; 8 bytes can be written.
+#[inline(always)]
+unsafe fn store_codes_avx2(values: __m256, zero: i32, least: i32, to: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        // As above.
+        let values = _mm256_min_ps(values, _mm256_set1_ps(512.0));
+        let codes = _mm256_add_epi32(_mm256_cvtps_epi32(values), _mm256_set1_epi32(zero));
+        let codes = _mm256_max_epi32(codes, _mm256_set1_epi32(least));
+        let words = _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256::<1>(codes));
+        _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
     }
 }

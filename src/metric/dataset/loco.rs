@@ -3,6 +3,7 @@
 use super::{
     DataSet, DataSetError, DefectRule, DefectRules, Layout, Sample, TruthFiles, folders, pictures, stem, test_types,
 };
+use crate::limits::{self, read_text};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl DefectRules {
     /// [`DataSetError`] where it cannot be read or a value is missing or out of range.
     pub fn read(path: &Path) -> Result<Self, DataSetError> {
         let text =
-            std::fs::read_to_string(path).map_err(|e| DataSetError::new(path, format!("cannot be read: {e}")))?;
+            read_text(path, limits::SETTINGS).map_err(|e| DataSetError::new(path, format!("cannot be read: {e}")))?;
         let entries: Vec<DefectRule> =
             serde_json::from_str(&text).map_err(|e| DataSetError::new(path, e.to_string()))?;
         for entry in &entries {

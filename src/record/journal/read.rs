@@ -4,15 +4,13 @@ use super::JournalError;
 use super::entry::{Entry, Stamp};
 use super::keep::journal_files;
 use crate::decide::Verdict;
+use crate::limits::LINE;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Longest line that is read, bytes.
-const LONGEST: u64 = 1 << 20;
 
 /// The record of a box, to be read; another program may be writing it.
 #[derive(Debug)]
@@ -135,14 +133,20 @@ impl Records {
         };
         let mut reader = BufReader::new(file);
         let mut line = vec![];
+        let mut inside = false;
         loop {
             line.clear();
-            let read = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+            let read = reader.by_ref().take(LINE).read_until(b'\n', &mut line);
             if read.map_err(|e| JournalError::at(path, e))? == 0 {
                 return Ok(ControlFlow::Continue(()));
             }
+            let whole = line.ends_with(b"\n");
+            // The rest of a line that is too long is not a line.
+            if std::mem::replace(&mut inside, !whole) {
+                continue;
+            }
             match serde_json::from_slice(&line) {
-                Ok(entry) if line.ends_with(b"\n") => {
+                Ok(entry) if whole => {
                     if each(entry).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }

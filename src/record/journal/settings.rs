@@ -1,11 +1,12 @@
 //! What a site sets about its record.
 
 use super::JournalError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How a record is kept. Every key but `folder` has a default.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where.
@@ -41,7 +42,8 @@ pub struct Settings {
 }
 
 /// When the disk has to confirm lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Confirm {
     /// After every line, those that came meanwhile together: a power cut loses what the disk was busy with.

@@ -22,6 +22,8 @@ pub struct LineConfig {
     pub stop_within: Micros,
     /// Real-time priority of the loop's thread, 1–99; `None` leaves it at the priority of the others.
     pub realtime_priority: Option<u8>,
+    /// Accepted parts after which they are compared with those of the calibration, where a recipe knows them; `None`: never.
+    pub drift_parts: Option<usize>,
     /// Hand the pictures of accepted parts to the record too.
     pub record_accepted: bool,
 }

@@ -1,6 +1,8 @@
 use crate::capture::Region;
+use crate::decide::drift::Baseline;
 use crate::run::station::Counters;
 use crate::signal::Levels;
+use mudenet_board::wire::PartResult;
 use mudenet_board::{ErrorCode, Micros, State};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +19,8 @@ pub struct Product {
     pub threshold: f32,
     /// The part of the picture that is inspected; all of it without.
     pub region: Option<Region>,
+    /// What its good parts looked like at calibration, where that is known.
+    pub baseline: Option<Arc<Baseline>>,
 }
 
 /// A line at one moment.
@@ -32,6 +36,10 @@ pub struct Status {
     pub camera: bool,
     /// Levels of the output lines.
     pub levels: Levels,
+    /// Whether good parts were found to look different than at calibration.
+    pub drifted: bool,
+    /// The result that was published last; it stays when the lines have let go of it.
+    pub result: Option<PartResult>,
     /// Rejects and faults in a row.
     pub rejects_in_a_row: u32,
     /// Parts on the way from the camera to the gate.
@@ -54,6 +62,8 @@ impl Default for Status {
             product: None,
             camera: false,
             levels: Levels::default(),
+            drifted: false,
+            result: None,
             rejects_in_a_row: 0,
             on_the_way: 0,
             last_error: None,

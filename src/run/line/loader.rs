@@ -1,5 +1,6 @@
 use super::Product;
 use super::inbox::{Handle, Said};
+use crate::decide::drift::Baseline;
 use crate::guard::guarded;
 use crate::run::Pipeline;
 use std::sync::Arc;
@@ -18,7 +19,14 @@ impl Prepared {
     /// A recipe of this number and name; `model` is the SHA-256 of its bundle.
     pub fn new(number: u16, name: String, model: String, pipeline: Pipeline) -> Self {
         let (threshold, region) = (pipeline.threshold(), pipeline.region());
-        Self { product: Arc::new(Product { number, name, model, threshold, region }), pipeline }
+        Self { product: Arc::new(Product { number, name, model, threshold, region, baseline: None }), pipeline }
+    }
+
+    /// Knows what good parts looked like at calibration.
+    #[must_use]
+    pub fn with_baseline(mut self, baseline: Baseline) -> Self {
+        Arc::make_mut(&mut self.product).baseline = Some(Arc::new(baseline));
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop: inputs from all threads in, one station, outputs and jobs out.
 
 mod config;
+mod drift;
 mod feed;
 mod inbox;
 mod loader;
@@ -17,6 +18,7 @@ use super::station::{Action, Station, StationError, StationInput};
 use super::{Latency, clock};
 use crate::guard::guarded;
 use crate::signal::{Levels, Message, OutputLine, Outputs, Signal, SignalError};
+use drift::DriftWatch;
 use inbox::{Inbox, Said};
 use loader::Loader;
 use mudenet_board::wire::PartResult;
@@ -74,7 +76,7 @@ impl Line {
         let mut run = Loop {
             worker: Worker::start(camera, config, inbox.handle()),
             loader: Loader::start(recipes, inbox.handle()),
-            recorder: Recorder::start(sink),
+            recorder: Recorder::start(sink, config.drift_parts.map(|parts| DriftWatch::new(parts, inbox.handle()))),
             config,
             station,
             signal,
@@ -86,6 +88,8 @@ impl Line {
             loaded: None,
             product: None,
             last_error: None,
+            last_result: None,
+            distrusted: None,
             part: None,
             inspected: None,
             camera: false,
@@ -119,6 +123,9 @@ struct Loop {
     loaded: Option<Box<Prepared>>,
     product: Option<Arc<Product>>,
     last_error: Option<(ErrorCode, Micros)>,
+    last_result: Option<PartResult>,
+    /// The recipe that judged known parts wrong and was not loaded again.
+    distrusted: Option<u16>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -170,6 +177,8 @@ impl Loop {
             }
             status.camera = self.camera;
             status.levels = self.station.levels();
+            status.drifted = self.station.drifted();
+            status.result = self.last_result;
             status.rejects_in_a_row = self.station.rejects_in_a_row();
             status.on_the_way = self.station.on_the_way();
             status.last_error = self.last_error;
@@ -213,19 +222,31 @@ impl Loop {
                 self.feed(StationInput::Line { line, level, seqno }, at, outputs);
             }
             Said::Encoder { counts, at } => self.feed(StationInput::Encoder(counts), at, outputs),
+            Said::EncoderLost { at } => self.feed(StationInput::EncoderLost, at, outputs),
             Said::Inspected(inspected) => self.inspected(inspected, outputs),
             Said::Camera(Ok(())) => self.fresh(outputs),
             Said::Camera(Err(reason)) => self.lose_camera(&reason, clock::now(), outputs),
             Said::Recipe { number, result } => self.recipe(number, result, outputs),
             Said::Replace(recipes) => {
                 self.loader.replace(recipes);
-                let number = self.station.recipe().unwrap_or(self.config.recipe);
+                let number = self.station.recipe().or(self.distrusted).unwrap_or(self.config.recipe);
                 self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs);
             }
             Said::ChangeRecipe(number) => self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs),
             Said::Fault { code, reason } => {
                 self.recorder.notice(reason);
                 self.feed(StationInput::Fail(code), clock::now(), outputs);
+            }
+            Said::Drifted { reason } => {
+                self.recorder.notice(reason);
+                self.feed(StationInput::Drifted, clock::now(), outputs);
+            }
+            Said::Distrust { recipe, reason } => {
+                self.recorder.notice(reason);
+                if self.station.recipe() == Some(recipe) {
+                    self.distrusted = Some(recipe);
+                    self.feed(StationInput::Distrust, clock::now(), outputs);
+                }
             }
             Said::Stop => {
                 let now = clock::now();
@@ -264,22 +285,30 @@ impl Loop {
         let fresh = self.camera && !hangs;
         let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let (product, last_error) = (&mut self.product, &mut self.last_error);
+        let distrusted = &mut self.distrusted;
+        let stood = station.state() == State::Error;
         let mut judged = None;
-        let mut worker_full = false;
+        let mut broken = None;
         let due = station.gate_deadline();
         station.handle(input, now, &mut |action| match action {
             Action::Inspect { part: number } => {
                 *part = Some(Part { number, triggered: now });
                 let until = now.saturating_add(config.station.machine.inspect_timeout);
-                worker_full |= worker.inspect(number, now, until).is_err();
-            }
-            Action::LoadRecipe { number } => loader.load(number),
-            Action::UseRecipe { .. } => {
-                if let Some(prepared) = loaded.take() {
-                    *product = Some(Arc::clone(&prepared.product));
-                    worker_full |= worker.use_recipe(prepared).is_err();
+                if worker.inspect(number, now, until).is_err() {
+                    broken = Some("the inspection takes no more jobs");
                 }
             }
+            Action::LoadRecipe { number } => loader.load(number),
+            Action::UseRecipe { number } => match loaded.take().filter(|prepared| prepared.product.number == number) {
+                Some(prepared) => {
+                    *distrusted = None;
+                    *product = Some(Arc::clone(&prepared.product));
+                    if worker.use_recipe(prepared).is_err() {
+                        broken = Some("the inspection takes no other recipe");
+                    }
+                }
+                None => broken = Some("the recipe that was loaded is not the one asked for"),
+            },
             Action::Send(message) => send(signal, &message, unsent, recorder),
             Action::Judged(result) => judged = Some(result),
             Action::Uninspected { part, reason } => recorder.put(Record::Uninspected { part, reason, at: now }),
@@ -287,7 +316,10 @@ impl Loop {
                 recorder.put(Record::Settled { part, outcome, at: now });
             }
             Action::Error(code) => {
-                *last_error = Some((code, now));
+                // What stopped the box is what has to be done something about, not the parts that it misses since.
+                if !(stood && code == ErrorCode::MissedTrigger) {
+                    *last_error = Some((code, now));
+                }
                 recorder.put(Record::Error { code, at: now });
             }
             Action::Alive(state) => {
@@ -298,13 +330,17 @@ impl Loop {
             }
         });
         self.show(outputs, now, due);
+        if let Some(number) = self.distrusted.filter(|_| stood && self.station.state() == State::Initialized) {
+            self.feed(StationInput::ChangeRecipe(number), now, outputs);
+        }
         if let Some(result) = judged {
+            self.last_result = Some(result);
             let at = clock::now();
             let finished = self.inspected.take().filter(|inspected| inspected.part() == result.part());
             self.publish(result, finished, now, at);
         }
-        if worker_full {
-            self.recorder.notice("the inspection takes no more jobs".to_owned());
+        if let Some(reason) = broken {
+            self.recorder.notice(reason.to_owned());
             self.feed(StationInput::Fail(ErrorCode::Internal), now, outputs);
         }
     }

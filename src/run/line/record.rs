@@ -1,4 +1,5 @@
 use super::Product;
+use super::drift::DriftWatch;
 use crate::capture::Frame;
 use crate::decide::Verdict;
 use crate::guard::guarded;
@@ -143,11 +144,13 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn start(mut sink: Box<dyn RecordSink>) -> Self {
+    /// `drift` is shown every record before `sink`.
+    pub(super) fn start(mut sink: Box<dyn RecordSink>, mut drift: Option<DriftWatch>) -> Self {
         let (queue, records) = sync_channel::<Record>(QUEUE);
         let (end, ended) = sync_channel(1);
         spawn(move || {
             for record in records {
+                let _ = guarded(|| drift.iter_mut().for_each(|drift| drift.see(&record)));
                 // A record that cannot be written must not stop the next one.
                 let _ = guarded(|| sink.put(&record));
             }

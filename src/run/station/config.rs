@@ -12,6 +12,8 @@ pub const QUEUE_CAPACITY: usize = 256;
 pub struct StationConfig {
     /// The handshake.
     pub machine: machine::Config,
+    /// Whether PART_PRESENT is wired; its level is not known before it is told.
+    pub part_present: bool,
     /// Number of the first part.
     pub first_part: u32,
     /// The reject gate, if the box drives one.
@@ -49,6 +51,8 @@ pub enum StationError {
 pub enum InputLine {
     /// A part is at the camera.
     Trigger,
+    /// A part is in front of the camera: a box that triggers itself does so only then.
+    PartPresent,
     /// RESULT_ACK.
     Ack,
     /// Leave the error state.
@@ -57,8 +61,10 @@ pub enum InputLine {
     RecipeStrobe,
     /// A bit of the recipe's number.
     RecipeBit(u8),
-    /// The belt moved by one count.
+    /// The belt moved by one count; with [`InputLine::EncoderB`] beside it, channel A.
     Encoder,
+    /// Channel B of the encoder, which tells the direction.
+    EncoderB,
     /// A part fell into the reject bin.
     RejectConfirm,
     /// The reject bin is full.
@@ -89,6 +95,8 @@ pub enum StationInput {
     },
     /// The encoder moved; negative runs back.
     Encoder(i32),
+    /// Counts of the encoder were lost.
+    EncoderLost,
     /// A message from the controller.
     Command(Message),
     /// An inspection ended.
@@ -102,10 +110,14 @@ pub enum StationInput {
     },
     /// Load a recipe, by the program itself.
     ChangeRecipe(u16),
+    /// Good parts look different than at calibration: the alarm is on until a reset, parts are judged as before.
+    Drifted,
     /// Something went wrong that only needs to be told.
     Report(ErrorCode),
     /// Something failed that only a reset ends.
     Fail(ErrorCode),
+    /// The recipe in use judged known parts wrong: nothing is accepted until one is loaded again.
+    Distrust,
 }
 
 /// What the owner of a station has to do.

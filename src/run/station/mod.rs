@@ -15,6 +15,9 @@ use mudenet_board::{ErrorCode, Micros, State, Verdict, millis};
 
 /// Rejected parts whose fall can be watched at once.
 const FALLING: usize = 64;
+/// Errors at the gate that show on the ERROR line until a reset: a part may have gone the wrong way, or soon will.
+const ALERTS: [ErrorCode; 4] =
+    [ErrorCode::QueueFull, ErrorCode::EncoderStopped, ErrorCode::RejectUnconfirmed, ErrorCode::BinFull];
 /// How long the recipe lines must not have changed before a strobe counts.
 const RECIPE_SETTLE: Micros = millis(1);
 
@@ -27,10 +30,14 @@ pub struct Station {
     controller: Option<HeartbeatWatch>,
     controller_lost: bool,
     counters: Counters,
+    alerts: u64,
     held: bool,
     free: bool,
     rejects_in_a_row: u32,
+    /// Too many rejects in a row.
     alarm: bool,
+    /// Good parts look different than at calibration.
+    drifted: bool,
     recipe_bits: u16,
     bits_changed: Micros,
     strobe_waits: bool,
@@ -42,19 +49,25 @@ impl Station {
     /// # Errors
     /// [`StationError`] for settings that cannot work.
     pub fn new(config: StationConfig, now: Micros) -> Result<Self, StationError> {
+        let mut machine = Machine::new(config.machine, config.first_part, now)?;
+        if config.part_present {
+            machine.handle(Input::Present(false), now, &mut |_| {});
+        }
         let gate = config.gate.map(|settings| Gate::new(settings.gate, now)).transpose()?;
         let confirm = config.gate.and_then(|settings| settings.confirm).map(RejectConfirm::new);
         Ok(Self {
-            machine: Machine::new(config.machine, config.first_part, now)?,
+            machine,
             gate,
             confirm,
             controller: config.controller_heartbeat.map(HeartbeatWatch::new),
             controller_lost: config.controller_heartbeat.is_some(),
             counters: Counters::default(),
+            alerts: 0,
             held: false,
             free: true,
             rejects_in_a_row: 0,
             alarm: false,
+            drifted: false,
             recipe_bits: 0,
             bits_changed: now,
             strobe_waits: false,
@@ -78,12 +91,21 @@ impl Station {
                 self.gate(GateInput::Encoder { counts }, now, emit);
                 self.machine(Input::Tick, now, emit);
             }
+            StationInput::EncoderLost => {
+                self.gate(GateInput::EncoderLost, now, emit);
+                self.machine(Input::Tick, now, emit);
+            }
             StationInput::Command(message) => self.command(message, now, emit),
             StationInput::Result(result) => self.machine(Input::Result(result), now, emit),
             StationInput::RecipeLoaded { number, ok } => self.machine(Input::RecipeLoaded { number, ok }, now, emit),
             StationInput::ChangeRecipe(number) => self.change_recipe(number, now, emit),
+            StationInput::Drifted => {
+                self.drifted = true;
+                report(&mut self.counters, ErrorCode::Drift, emit);
+            }
             StationInput::Report(code) => report(&mut self.counters, code, emit),
             StationInput::Fail(code) => self.machine(Input::Fail(code), now, emit),
+            StationInput::Distrust => self.machine(Input::Distrust, now, emit),
         }
         self.gate(GateInput::Tick, now, emit);
         self.watch(now, emit);
@@ -92,7 +114,9 @@ impl Station {
 
     /// Levels of the output lines after the last input.
     pub fn levels(&self) -> Levels {
-        Levels::new(self.machine.lines(), self.gate.as_ref().is_some_and(Gate::output), self.alarm)
+        let lines = self.machine.lines();
+        let lines = machine::Lines { error: lines.error || self.controller_lost, ..lines };
+        Levels::new(lines, self.gate.as_ref().is_some_and(Gate::output), self.alarm || self.drifted)
     }
 
     /// When [`StationInput::Tick`] is due.
@@ -132,6 +156,11 @@ impl Station {
         self.rejects_in_a_row
     }
 
+    /// Whether good parts were found to look different than at calibration, until a reset.
+    pub fn drifted(&self) -> bool {
+        self.drifted
+    }
+
     /// Parts between the camera and the gate.
     pub fn on_the_way(&self) -> usize {
         self.gate.as_ref().map_or(0, Gate::waiting)
@@ -145,6 +174,7 @@ impl Station {
     fn line(&mut self, line: InputLine, level: bool, seqno: Option<u32>, now: Micros, emit: &mut impl FnMut(Action)) {
         match line {
             InputLine::Trigger if level => self.machine(Input::Trigger { seqno }, now, emit),
+            InputLine::PartPresent => self.machine(Input::Present(level), now, emit),
             InputLine::Ack => self.machine(Input::AckLine(level), now, emit),
             InputLine::Reset if level => self.reset(now, emit),
             InputLine::RecipeStrobe if level => self.strobe_waits = true,
@@ -168,7 +198,11 @@ impl Station {
                     report(&mut self.counters, code, emit);
                 }
             }
-            InputLine::Trigger | InputLine::Reset | InputLine::Encoder | InputLine::RejectConfirm => {}
+            InputLine::Trigger
+            | InputLine::Reset
+            | InputLine::Encoder
+            | InputLine::EncoderB
+            | InputLine::RejectConfirm => {}
         }
     }
 
@@ -199,6 +233,7 @@ impl Station {
 
     fn reset(&mut self, now: Micros, emit: &mut impl FnMut(Action)) {
         self.alarm = false;
+        self.drifted = false;
         self.rejects_in_a_row = 0;
         self.machine(Input::Reset, now, emit);
     }
@@ -280,6 +315,11 @@ impl Station {
 
     /// Lets gate and machine know of each other.
     fn settle(&mut self, now: Micros, emit: &mut impl FnMut(Action)) {
+        let alerts = ALERTS.iter().map(|code| self.counters.errors_of(*code)).sum();
+        if alerts > self.alerts {
+            self.alerts = alerts;
+            self.machine(Input::Alert, now, emit);
+        }
         let held = self.controller_lost || matches!(self.machine.state(), State::Preoperational | State::Error);
         if held != self.held {
             self.held = held;

@@ -2,8 +2,8 @@
 
 use super::Band;
 use super::points::Points;
-use crate::infer::kernels::next_panel;
 use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
+use crate::infer::kernels::{Residual, Values, next_panel};
 use std::mem::MaybeUninit;
 
 /// Transformed inputs of one batch of tiles, values: few enough to stay in a second-level cache, enough for the weights,
@@ -86,7 +86,7 @@ impl Band<'_> {
     ) {
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
-            let from = self.input.as_ptr().add(row * self.input_row + column * self.input_pitch);
+            let from = row * self.input_row + column * self.input_pitch;
             let to = self.scratch.as_mut_ptr().add(batch.input(tile));
             let zero = V::splat(0.0);
             let mut half: MaybeUninit<[[V; A]; A]> = MaybeUninit::uninit();
@@ -95,7 +95,7 @@ impl Band<'_> {
                 for x in 0..A {
                     let mut line = [zero; A];
                     for (y, value) in line.iter_mut().enumerate() {
-                        *value = V::load(from.add(y * self.input_row + x * self.input_pitch + channel));
+                        *value = self.input.load(from + y * self.input_row + x * self.input_pitch + channel);
                     }
                     for (y, value) in P::input(&line).into_iter().enumerate() {
                         half.add(y).cast::<V>().add(x).write(value);
@@ -104,9 +104,10 @@ impl Band<'_> {
                 for y in 0..A {
                     for (x, value) in P::input(&*half.add(y)).into_iter().enumerate() {
                         value.store(to.add((y * A + x) * BLOCK * batch.inputs_pitch + channel));
-                        if x < M {
+                        if let (true, Values::Floats(input)) = (x < M, self.input) {
                             // What the next tile reads and this one does not.
-                            V::prefetch(from.wrapping_add(y * self.input_row + (x + A) * self.input_pitch + channel));
+                            let ahead = from + y * self.input_row + (x + A) * self.input_pitch + channel;
+                            V::prefetch(input.as_ptr().wrapping_add(ahead));
                         }
                     }
                 }
@@ -167,8 +168,7 @@ impl Band<'_> {
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
             let from = self.scratch.as_ptr().add(batch.output(tile));
-            let to = self.out.as_mut_ptr().add(row * self.out_row + column * pitch);
-            let residual = self.residual.map(|r| (r.values.as_ptr().add(row * r.step + column * pitch), r.step));
+            let to = row * self.out_row + column * pitch;
             let zero = V::splat(0.0);
             let mut half: MaybeUninit<[[V; A]; M]> = MaybeUninit::uninit();
             let half = half.as_mut_ptr().cast::<[V; A]>();
@@ -188,10 +188,11 @@ impl Band<'_> {
                         if x < columns {
                             let at = x * pitch + channel;
                             let mut value = value.add(bias);
-                            if let Some((residual, step)) = residual {
-                                value = value.add(V::load(residual.add(y * step + at)));
+                            if let Some(Residual { values, step, factor }) = self.residual {
+                                let other: V = values.load((row + y) * step + column * pitch + at);
+                                value = other.mul_add(V::splat(factor), value);
                             }
-                            self.finish.apply(value).store(to.add(y * self.out_row + at));
+                            self.out.store(to + y * self.out_row + at, value, &self.finish);
                         }
                     }
                 }

@@ -6,7 +6,7 @@ mod points;
 mod weights;
 
 use super::vector::Vector;
-use super::{Buffer, Finish, Isa, Kernel, Residual};
+use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
 use points::{Eight, Six};
 
 /// A convolution that has a transform.
@@ -51,7 +51,7 @@ impl Tile {
 pub(in super::super) struct Band<'a> {
     pub tile: Tile,
     /// Starts at the first output's upper left input; padding is stored.
-    pub input: &'a [f32],
+    pub input: Values<'a>,
     /// Values from one input row to the next.
     pub input_row: usize,
     /// Values an input pixel, a multiple of [`super::LANES`].
@@ -67,7 +67,7 @@ pub(in super::super) struct Band<'a> {
     /// Columns of outputs.
     pub columns: usize,
     /// Starts at the first output.
-    pub out: &'a mut [f32],
+    pub out: ValuesMut<'a>,
     /// Values from one output row to the next.
     pub out_row: usize,
     /// Added before the activation; `step` is from one row to the next, the pitch is the output's.

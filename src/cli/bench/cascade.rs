@@ -1,0 +1,31 @@
+//! A cascade where it leaves out the logical branch, and where it does not.
+
+use super::now;
+use super::report::Cascade;
+use super::statistics::median;
+use anyhow::Context;
+use mudenet_edge::bundle::Bundle;
+use mudenet_edge::capture::decode_bytes;
+use mudenet_edge::infer::{Engine, Scorer, TractScorer};
+
+/// Frames of each kind.
+const FRAMES: usize = 20;
+
+/// Times the networks of `bundle` on `threads` threads, both kinds of frames in turn.
+pub(super) fn measure(bundle: &Bundle, picture: &[u8], threads: usize) -> anyhow::Result<Cascade> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
+    let mut scorer = TractScorer::cascaded(bundle, Engine::from_environment()?)?;
+    let input = bundle.meta().preprocess.apply(&decode_bytes(picture).map_err(anyhow::Error::msg)?)?;
+    let mut times = [Vec::new(), Vec::new()];
+    // The first frame pays for memory that later ones find in place.
+    for frame in 0..=FRAMES {
+        for (settled, times) in [true, false].into_iter().zip(&mut times) {
+            let start = now();
+            std::hint::black_box(pool.install(|| scorer.score_until(&input, &mut |_| settled))?);
+            if frame > 0 {
+                times.push(1e3 * (now() - start).as_secs_f64());
+            }
+        }
+    }
+    Ok(Cascade { settled_ms: median(&times[0]), whole_ms: median(&times[1]) })
+}

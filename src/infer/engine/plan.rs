@@ -1,0 +1,142 @@
+//! How each layer is computed and each map stored on one processor.
+
+use super::eight_bits::EightBits;
+use super::graph::{Graph, Id, Layer, Node, Pooling, Term};
+use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, Tile};
+
+/// Fewest outputs for which the transforms of a Winograd convolution pay.
+const WINOGRAD_OUTPUTS: usize = 64;
+/// Fewest channels of the input for which they pay.
+pub(super) const WINOGRAD_CHANNELS: usize = 8;
+
+/// How a layer's convolutions are computed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Method {
+    Pool(Pooling),
+    Winograd(Tile),
+    /// Sums of f32.
+    Direct,
+    /// Sums of products of bytes; the weights of each term.
+    Codes(Vec<EightBits>),
+}
+
+/// What was chosen for the nodes of a graph.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// None for an input.
+    pub methods: Vec<Option<Method>>,
+    /// What the codes mean of maps that are stored in bytes.
+    pub stored: Vec<Option<Grid>>,
+}
+
+impl Plan {
+    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
+        let mut plan =
+            Self { methods: vec![None; graph.nodes.len()], stored: graph.nodes.iter().map(Node::grid).collect() };
+        if !isa.has_dot_products() {
+            plan.stored.fill(None);
+        }
+        let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
+        for node in &graph.nodes {
+            if let Layer::Pool { input, .. } = node.layer {
+                plan.stored[input] = None;
+            }
+        }
+        // A layer that cannot read bytes wants all its maps in f32, of which others may then find one among bytes.
+        loop {
+            let before = plan.stored.clone();
+            for (node, weights) in graph.nodes.iter().zip(&weights) {
+                if !plan.reads_codes(graph, node, weights.is_some()) {
+                    node.terms().iter().for_each(|term| plan.stored[term.input] = None);
+                }
+            }
+            if plan.stored == before {
+                break;
+            }
+        }
+        for (id, node) in graph.nodes.iter().enumerate() {
+            if let Layer::Pool { pooling, .. } = node.layer {
+                plan.methods[id] = Some(Method::Pool(pooling));
+            }
+            if node.terms().is_empty() {
+                continue;
+            }
+            let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());
+            plan.methods[id] = Some(match (codes, winograd(graph, node)) {
+                (Some(codes), None) => Method::Codes(codes),
+                (Some(codes), Some(tile)) if codes_cost(isa, graph, node) < winograd_cost(graph, node, tile) => {
+                    Method::Codes(codes)
+                }
+                (_, Some(tile)) => Method::Winograd(tile),
+                (None, None) => Method::Direct,
+            });
+        }
+        plan
+    }
+
+    /// The transform that computes node `id`.
+    pub(super) fn tile(&self, id: Id) -> Option<Tile> {
+        if let Some(Method::Winograd(tile)) = self.methods[id] { Some(tile) } else { None }
+    }
+
+    /// The codes of a node's weights where its maps may be bytes.
+    fn codes(&self, node: &Node) -> Option<Vec<EightBits>> {
+        let terms = node.terms();
+        let depth = |term: &Term| term.convolution.weights.len() / term.convolution.bias.len().max(1);
+        if terms.is_empty() || self.terms_stored(node) < terms.len() || terms.iter().any(|term| depth(term) > MAX_DEPTH)
+        {
+            return None;
+        }
+        terms.iter().map(|term| EightBits::of(&term.convolution)).collect()
+    }
+
+    /// Maps that the node convolves and that are bytes.
+    fn terms_stored(&self, node: &Node) -> usize {
+        node.terms().iter().filter(|term| self.stored[term.input].is_some()).count()
+    }
+
+    /// Whether nothing keeps the maps that a node convolves from being what they are.
+    fn reads_codes(&self, graph: &Graph, node: &Node, has_codes: bool) -> bool {
+        match self.terms_stored(node) {
+            0 => true,
+            count if has_codes && count == node.terms().len() => true,
+            _ => winograd(graph, node).is_some(),
+        }
+    }
+}
+
+/// The transform that could compute `node`.
+fn winograd(graph: &Graph, node: &Node) -> Option<Tile> {
+    let Layer::Convolve { term, pool: false, .. } = &node.layer else { return None };
+    let convolution = &term.convolution;
+    let [kernel, columns] = convolution.kernel;
+    let fits = kernel == columns
+        && !convolution.transposed
+        && convolution.stride == [1, 1]
+        && graph.nodes[term.input].shape.channels >= WINOGRAD_CHANNELS
+        && node.shape.height * node.shape.width >= WINOGRAD_OUTPUTS;
+    Tile::for_kernel(kernel).filter(|_| fits)
+}
+
+/// Time in multiply-adds of f32.
+fn winograd_cost(graph: &Graph, node: &Node, tile: Tile) -> f64 {
+    /// Of both transforms, for each value of a tile.
+    const TRANSFORMS: f64 = 10.0;
+    let inputs = graph.nodes[node.terms()[0].input].shape.channels as f64;
+    let outputs = node.shape.channels as f64;
+    let tiles = node.shape.height.div_ceil(tile.outputs()) * node.shape.width.div_ceil(tile.outputs());
+    (tiles * tile.inputs() * tile.inputs()) as f64 * (inputs * outputs + TRANSFORMS * (inputs + outputs))
+}
+
+/// The same of products of bytes.
+fn codes_cost(isa: Isa, graph: &Graph, node: &Node) -> f64 {
+    /// Of finishing one output.
+    const FINISH: f64 = 10.0;
+    let products: u64 = node
+        .terms()
+        .iter()
+        .map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]))
+        .sum();
+    let [height, width] = node.convolved();
+    products as f64 / isa.dot_speed() + FINISH * (node.shape.channels * height * width) as f64
+}

@@ -1,0 +1,137 @@
+//! Maps in 8 bits.
+
+use super::*;
+
+/// Every value is a multiple of the step, and none nearer to the exact value.
+#[test]
+fn maps_are_rounded_to_eight_bits() {
+    let step = 0.004;
+    let (low, high) = (-70.0, 185.0);
+    let map = shape(24, 12, 20);
+    let trunk = |k, seed| Term { input: 0, convolution: convolution(24, 24, k, 1, k / 2, seed) };
+    let stem = Term { input: 0, convolution: convolution(24, 3, 7, 1, 3, 9) };
+    for (name, from, term, residual, relu, pool) in [
+        ("Winograd", map, trunk(3, 1), Some(0), false, false),
+        ("Winograd, positive", map, trunk(5, 3), None, true, false),
+        ("direct", map, trunk(1, 5), None, false, false),
+        ("pooled", shape(3, 24, 40), stem, None, true, true),
+    ] {
+        let graph = |grid| {
+            let layer = Layer::Convolve { term: term.clone(), residual, relu, pool, grid };
+            Graph { nodes: vec![input(from), Node { layer, shape: map }], outputs: vec![1] }
+        };
+        let picture = vec![values(from.len(), 7)];
+        let exact = &naive(&graph(None), &picture)[1];
+        for isa in Isa::available() {
+            let got = &run(isa, 1, &graph(Some(Grid { step, low, high })), &picture)[0];
+            for (exact, got) in exact.iter().zip(got) {
+                let steps = (got / step).round();
+                assert!((got - steps * step).abs() < 1e-6 && (low..=high).contains(&steps), "{name}: {got}");
+                let nearest = exact.clamp(f64::from(low * step), f64::from(high * step));
+                let error = (nearest - f64::from(*got)).abs();
+                assert!(error <= f64::from(step) * 0.5001, "{name} on {}: {exact} became {got}", isa.name());
+            }
+            let largest = got.iter().fold(0.0f32, |m, v| m.max(*v));
+            assert!((largest - high * step).abs() < 1e-6, "{name}: the limit is reached, so that it is tested");
+        }
+    }
+}
+
+/// 8-bit weights and maps all the way: every layer on bytes where the instruction set has them, and the codes those of exact
+/// sums but for what lies in the middle between two.
+#[test]
+fn eight_bit_networks_are_exact_but_for_ties() {
+    let quantized = |mut c: Convolution| {
+        let size = c.weights.len() / c.bias.len();
+        for weights in c.weights.chunks_exact_mut(size) {
+            let scale = weights.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0;
+            weights.iter_mut().for_each(|w| *w = (*w / scale).round() * scale);
+        }
+        c
+    };
+    for (width, height, columns) in [(16, 10, 34), (24, 9, 20), (64, 8, 40), (40, 4, 3)] {
+        let map = shape(width, height, columns);
+        let grid = |step, low: f32| Some(Grid { step, low, high: low + 255.0 });
+        let term = |input, c| Term { input, convolution: quantized(c) };
+        let trunk = |input, k, seed| term(input, convolution(width, width, k, 1, k / 2, seed));
+        let layer = |term, residual, relu, pool, grid| Layer::Convolve { term, residual, relu, pool, grid };
+        let stem = term(0, convolution(width, 3, 7, 1, 3, 9));
+        let coarse = shape(width, height / 2, columns / 2);
+        let down = term(2, convolution(width, width, 4, 2, 1, 20));
+        let up = term(6, transposed(2 * width, width, 4, 2, 1, 22));
+        let project = |input, seed| term(input, convolution(2 * width, width, 1, 1, 0, seed));
+        let mut nodes = vec![
+            Node { layer: Layer::Input { grid: grid(0.01, -117.0) }, shape: shape(3, 2 * height, 2 * columns) },
+            Node { layer: layer(stem, None, true, true, grid(0.005, 0.0)), shape: map },
+            Node { layer: layer(trunk(1, 3, 10), None, true, false, grid(0.008, 0.0)), shape: map },
+            Node { layer: layer(trunk(2, 3, 12), Some(1), false, false, grid(0.02, -100.0)), shape: map },
+            Node { layer: layer(trunk(3, 5, 14), None, true, false, grid(0.008, -3.0)), shape: map },
+            Node { layer: layer(trunk(4, 5, 16), Some(3), true, false, grid(0.02, 0.0)), shape: map },
+            Node { layer: layer(down, None, true, false, grid(0.008, 0.0)), shape: coarse },
+        ];
+        let (even, one) = (height % 2 == 0 && columns % 2 == 0, shape(1, height, columns));
+        nodes.push(Node { layer: Layer::Squares { terms: vec![project(5, 30), project(2, 32)] }, shape: one });
+        nodes.push(Node { layer: Layer::Smallest { term: project(5, 34) }, shape: one });
+        if even {
+            nodes.push(Node { layer: Layer::Squares { terms: vec![up, project(5, 36)] }, shape: one });
+        }
+        let graph = Graph { outputs: (1..nodes.len()).collect(), nodes };
+        let picture = vec![values(3 * 4 * height * columns, 7)];
+        let grids: Vec<Option<Grid>> = graph.nodes.iter().map(Node::grid).collect();
+        let mut first: Option<Vec<Vec<f32>>> = None;
+        for isa in Isa::available() {
+            let name = format!("width {width} on {}", isa.name());
+            let network = Network::new(isa, &graph);
+            let names = vec![String::new(); graph.nodes.len()];
+            let integers = network.operators(&names).iter().filter(|operator| operator.integer).count();
+            let least = if isa.has_dot_products() { graph.nodes.len() - 5 } else { 0 };
+            assert!(integers >= least && (isa.has_dot_products() || integers == 0), "{name}: {integers}");
+            let got = run(isa, 1, &graph, &picture);
+            for threads in [2, 3] {
+                assert!(run(isa, threads, &graph, &picture) == got, "{name}: {threads} threads");
+            }
+            // Each layer by itself, from what the engine made of the layers before it.
+            for (id, map) in (1..).zip(&got) {
+                let exact = exact_layer(&graph, id, &picture[0], &got);
+                let largest = exact.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+                for (exact, value) in exact.iter().zip(map) {
+                    let (nearest, allowed) = match grids[id] {
+                        Some(Grid { step, low, high }) => {
+                            (exact.clamp(f64::from(low * step), f64::from(high * step)), 0.501 * f64::from(step))
+                        }
+                        None => (*exact, 0.0),
+                    };
+                    let error = (nearest - f64::from(*value)).abs();
+                    assert!(error <= allowed + TOLERANCE * largest, "{name}, node {id}: {exact} became {value}");
+                }
+            }
+            let first = first.get_or_insert_with(|| got.clone());
+            let (all, same) = got
+                .iter()
+                .zip(&*first)
+                .take(6)
+                .flat_map(|(a, b)| a.iter().zip(b))
+                .fold((0, 0), |(all, same), (a, b)| (all + 1, same + usize::from(a == b)));
+            assert!(100 * same >= 97 * all, "{name}: {same} of {all} codes as on {}", Isa::best().name());
+        }
+        let broken = vec![vec![f32::NAN; picture[0].len()]];
+        let got = run(Isa::best(), 1, &graph, &broken);
+        assert!(!Isa::best().has_dot_products() || got.iter().flatten().all(|v| v.is_nan()), "NaN must not be hidden");
+    }
+}
+
+/// The map of node `id` by definition, not rounded, from the maps that `got` holds of the nodes before it.
+fn exact_layer(graph: &Graph, id: Id, picture: &[f32], got: &[Vec<f32>]) -> Vec<f64> {
+    let mut nodes: Vec<Node> = graph.nodes[..id].to_vec();
+    for node in &mut nodes {
+        node.layer = Layer::Input { grid: None };
+    }
+    nodes.push(graph.nodes[id].clone());
+    let rounded: Vec<f32> = match graph.nodes[0].grid() {
+        Some(grid) => picture.iter().map(|v| (v / grid.step).round().clamp(grid.low, grid.high) * grid.step).collect(),
+        None => picture.to_vec(),
+    };
+    let inputs: Vec<Vec<f32>> = std::iter::once(rounded).chain(got[..id - 1].iter().cloned()).collect();
+    let mut maps = naive(&Graph { nodes, outputs: vec![id] }, &inputs);
+    maps.swap_remove(id)
+}

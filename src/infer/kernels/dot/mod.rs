@@ -1,0 +1,190 @@
+//! Convolutions of bytes with 8-bit weights, one row of outputs at a time.
+//!
+//! Sums are exact in 32 bits: no step of any instruction set saturates, and up to [`MAX_DEPTH`] inputs do not overflow.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod amx;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
+mod portable;
+mod row;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86;
+
+use super::{Buffer, Isa, Kind, bytes_mut, next_panel};
+pub(super) use portable::PortableDot;
+pub(in super::super) use row::{DotRow, DotTerm};
+
+use super::vector::Vector;
+
+/// Most inputs of one output: twice (start and products) 255 · 127 · this is less than 2³¹.
+pub(in super::super) const MAX_DEPTH: usize = 32_768;
+
+/// Most sources of one row.
+const MAX_TERMS: usize = 2;
+
+/// A register of 32-bit sums.
+///
+/// Every function is unsafe for two reasons: the processor must have the instructions, and pointers must be valid for
+/// `LANES` values of 4 bytes.
+#[allow(clippy::missing_safety_doc)]
+pub(super) trait Dot: Copy {
+    /// As many values.
+    type Floats: Vector;
+    /// What codes are lowered by before they are multiplied: 128 where an instruction set has signed products only.
+    const OFFSET: i32;
+
+    unsafe fn load(from: *const i32) -> Self;
+    /// Four codes, repeated.
+    unsafe fn splat_codes(from: *const u8) -> Self;
+    /// Four weights a lane.
+    unsafe fn load_weights(from: *const i8) -> Self;
+    /// `self` + Σ over four of code · weight.
+    unsafe fn add_products(self, codes: Self, weights: Self) -> Self;
+    unsafe fn floats(self) -> Self::Floats;
+}
+
+/// Work that is compiled for each instruction set with products of bytes.
+pub(super) trait DotKernel {
+    /// # Safety
+    /// As for [`super::Kernel::run`].
+    unsafe fn run<D: Dot>(self);
+}
+
+impl Isa {
+    /// Whether this processor multiplies bytes faster than f32.
+    pub(in super::super) fn has_dot_products(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx | Kind::Avx512Vnni | Kind::AvxVnni => true,
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => true,
+            _ => false,
+        }
+    }
+
+    /// Whether products of bytes are done in whole tiles.
+    pub(in super::super) fn has_tiles(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Kind::Amx {
+            return true;
+        }
+        false
+    }
+
+    /// Products of bytes in the time of one of f32, as they run within a layer.
+    pub(in super::super) fn dot_speed(self) -> f64 {
+        if self.has_tiles() { 20.0 } else { 3.4 }
+    }
+
+    /// The channels of [`DotTerm::start`] come in multiples of this.
+    pub(in super::super) fn dot_width(self) -> usize {
+        if self.has_tiles() { 2 * super::LANES } else { super::LANES }
+    }
+
+    /// The inputs of a tap come in multiples of this many bytes.
+    pub(in super::super) fn tap_depth(self) -> usize {
+        if self.has_tiles() { 64 } else { 4 }
+    }
+
+    /// What a code counts as in the sums is lowered by this.
+    pub(in super::super) fn code_offset(self) -> i32 {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => neon::NeonDot::OFFSET,
+            _ => PortableDot::OFFSET,
+        }
+    }
+
+    /// Channels of the panel of weights that starts at channel `first`.
+    fn dot_panel(self, first: usize, channels: usize) -> usize {
+        let vectors = if self.has_tiles() { 2 } else { next_panel((channels - first) / self.lanes(), self.panel()) };
+        vectors * self.lanes()
+    }
+
+    /// Reorders a (depth, channels) matrix: panel by panel, each (depth / 4, panel width, 4).
+    ///
+    /// `channels` is a multiple of [`super::LANES`], the depth one of [`Isa::tap_depth`].
+    pub(in super::super) fn pack_codes(self, matrix: &[i8], channels: usize) -> Buffer {
+        let depth = matrix.len() / channels.max(1);
+        let mut packed = Vec::with_capacity(matrix.len());
+        let mut first = 0;
+        while first < channels {
+            let width = self.dot_panel(first, channels);
+            for four in 0..depth / 4 {
+                for channel in first..first + width {
+                    let weight = |k: usize| matrix[(4 * four + k) * channels + channel] as u8;
+                    packed.extend((0..4).map(|k| if channel < channels { weight(k) } else { 0 }));
+                }
+            }
+            first += width;
+        }
+        let mut buffer = Buffer::zeroed(packed.len().div_ceil(4));
+        bytes_mut(&mut buffer)[..packed.len()].copy_from_slice(&packed);
+        buffer
+    }
+
+    /// Does at least `steps` products of bytes from registers to registers and returns how many they were: the time it takes
+    /// is the most that one core can do. 0 where [`Isa::has_dot_products`] is not.
+    pub fn dot_products(self, steps: usize) -> u64 {
+        if !self.has_dot_products() {
+            return 0;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if self.has_tiles() {
+            // SAFETY: the processor has the instructions.
+            return unsafe { amx::products(steps) };
+        }
+        // SAFETY: the kernel touches no memory of others.
+        unsafe { self.run_dot(Chains { steps }) };
+        (steps * CHAINS * self.lanes() * 4) as u64
+    }
+
+    /// # Safety
+    /// Every access that `kernel` describes lies in its slices.
+    unsafe fn run_dot(self, kernel: impl DotKernel) {
+        // SAFETY: as for `Isa::run`.
+        unsafe {
+            match self.0 {
+                #[cfg(target_arch = "x86_64")]
+                Kind::Amx | Kind::Avx512Vnni => x86::with_avx512(kernel),
+                #[cfg(target_arch = "x86_64")]
+                Kind::AvxVnni => x86::with_avx(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Kind::NeonDot => neon::with_neon(kernel),
+                _ => kernel.run::<PortableDot>(),
+            }
+        }
+    }
+}
+
+/// Registers that are worked on at a time.
+const CHAINS: usize = 12;
+
+struct Chains {
+    steps: usize,
+}
+
+impl DotKernel for Chains {
+    #[inline(always)]
+    unsafe fn run<D: Dot>(self) {
+        let (codes, weights) = (std::hint::black_box([3u8; 64]), std::hint::black_box([1i8; 64]));
+        // SAFETY: the caller's; the arrays are as long as the longest register.
+        unsafe {
+            let (codes, weights) = (D::splat_codes(codes.as_ptr()), D::load_weights(weights.as_ptr()));
+            let mut sums = [D::load([0i32; 16].as_ptr()); CHAINS];
+            for _ in 0..self.steps {
+                for sum in &mut sums {
+                    *sum = sum.add_products(codes, weights);
+                }
+            }
+            let mut total = D::Floats::splat(0.0);
+            for sum in sums {
+                total = total.add(sum.floats());
+            }
+            std::hint::black_box(total.sum());
+        }
+    }
+}
