@@ -56,9 +56,7 @@ fn readable(model: &Path, sha256: &str, bytes: u64, meta: &Meta) -> String {
     let parity = &meta.parity;
     if parity.images > 0 {
         let (structural, logical) = (parity.tract.structural, parity.tract.logical);
-        text += &format!(
-            "parity     with training {structural:.1e} structural, {logical:.1e} logical"
-        );
+        text += &format!("parity     with training {structural:.1e} structural, {logical:.1e} logical");
         if !ranges.memory.is_empty() {
             text += &format!(", {:.1e} memory", parity.tract.memory);
         }
