@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Good, bad, good, bad …
 fn in_turn(part: u32) -> Shot {
-    Shot::Level(if part % 2 == 0 { 100 } else { 200 })
+    Shot::Level(if part.is_multiple_of(2) { 100 } else { 200 })
 }
 
 /// Runs the line and finds every part judged in time and recorded, whatever its peers do. (How punctual the simulated flap is
