@@ -29,7 +29,7 @@ fn bundle(frames: &[Frame], clamp: bool) -> Bundle {
     let plain = model::bundle(Network { width: 16, rows: SIDE, columns: SIDE, seed: 11 });
     let mut inspector = Inspector::new(&plain).expect("the bundle loads");
     let mut meta = plain.meta().clone();
-    let mut observer = RangeObserver::new(meta.scoring.margin, RangeStatistic::default());
+    let mut observer = RangeObserver::new(meta.scoring.margin, RangeStatistic::MinMax);
     for frame in frames.iter().step_by(3) {
         observer.observe(&inspector.level_scores(frame).expect("scores")).expect("ranges");
     }

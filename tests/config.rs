@@ -92,11 +92,11 @@ fn peers_of_the_plant_are_checked_by_key_and_rule() {
         (Path::new("/etc/box/o"), Path::new("/o"))
     );
     for (table, key, rule) in [
-        ("[modbus]\nport = 502", "line 39", "unknown field `port`"),
+        ("[modbus]\nport = 502", "box.toml: line", "unknown field `port`"),
         ("[modbus]\nconnections = 0", "modbus.connections", "must be 1–64"),
         ("[modbus]\nidle_s = 0", "modbus.idle_s", "must be 1–3600"),
         ("[modbus]\nbind = \"0.0.0.0:1502\"\ncontrol = true", "modbus.control", "modbus.clients"),
-        ("[metrics]\nbind = \"here\"", "line 40", "socket address"),
+        ("[metrics]\nbind = \"here\"", "box.toml: line", "socket address"),
         ("[mqtt]\nbroker = \"broker\"\noutbox = \"o\"", "mqtt.broker", "expected mqtt://HOST"),
         ("[mqtt]\nbroker = \"mqtt://b\"", "mqtt.outbox", "box.state must be set"),
         ("[mqtt]\nbroker = \"mqtts://b\"\noutbox = \"o\"", "mqtt.ca", "authority"),
@@ -104,7 +104,7 @@ fn peers_of_the_plant_are_checked_by_key_and_rule() {
         ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkey = \"k\"", "mqtt.certificate", "need each other"),
         ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npassword_file = \"p\"", "mqtt.password_file", "mqtt.user"),
         ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nnode = \"a/b\"", "mqtt.node", "without /"),
-        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npayload = \"xml\"", "line 42", "unknown variant `xml`"),
+        ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\npayload = \"xml\"", "box.toml: line", "unknown variant `xml`"),
         ("[mqtt]\nbroker = \"mqtt://b\"\noutbox = \"o\"\nkeep_alive_s = 0", "mqtt.keep_alive_s", "1–3600"),
         ("[webhook]\nurl = \"ftp://b\"\noutbox = \"o\"", "webhook.url", "expected http://HOST/PATH"),
         ("[webhook]\nurl = \"http://b\"\noutbox = \"o\"\nevents = []", "webhook.events", "nothing"),

@@ -463,6 +463,7 @@ fn a_missing_port_or_chip_is_named() {
         .assert_error(&["serial.port: /dev/no-such-port: cannot be opened"]);
     station(folder.path(), GATE);
     for command in ["run", "safe"] {
-        run(folder.path(), &[command, "--config", "box.toml"]).assert_error(&["outputs: gpiochip0: cannot be opened: "]);
+        run(folder.path(), &[command, "--config", "box.toml"])
+            .assert_error(&["outputs: gpiochip0: cannot be opened: "]);
     }
 }

@@ -112,7 +112,7 @@ fn the_numbers_of_states_and_errors_are_the_documents() {
         assert!(text.contains(&format!(" {} {error}", error.code())), "{error:?}");
         assert_eq!(ErrorCode::from_code(error.code()), Some(error));
     }
-    assert_eq!((State::from_code(7), ErrorCode::from_code(0), ErrorCode::from_code(16)), (None, None, None));
+    assert_eq!((State::from_code(7), ErrorCode::from_code(0), ErrorCode::from_code(17)), (None, None, None));
 }
 
 /// The two ways to fail that the document admits for plain text, and that the other forms refuse them.

@@ -22,7 +22,8 @@ const AFTER_HELP_UNINSTALL: &str = "\
 Removes what install wrote. Configuration, recipes, records and the audit log stay; so does the user that owns them.
 
 Example:
-  sudo mudenet-edge uninstall";
+  sudo mudenet-edge uninstall
+  mudenet-edge uninstall --root image/ --prefix /usr";
 
 /// Install this program as a service
 #[derive(clap::Args)]

@@ -30,6 +30,7 @@ pub struct Delivery {
     pub dropped: AtomicU64,
 }
 
+#[cfg(any(feature = "modbus", feature = "mqtt", feature = "webhook"))]
 impl Counts {
     pub(super) fn add(count: &AtomicU64, more: u64) {
         count.fetch_add(more, Ordering::Relaxed);

@@ -36,7 +36,7 @@ impl JournalSink {
             (status.lines_dropped + status.lines_failed, status.pictures_dropped + status.pictures_failed);
         if lines + pictures >= (2 * self.told).max(1) {
             self.told = lines + pictures;
-            let why = status.last_error.map_or_else(|| "the disk is too slow".to_owned(), |error| error);
+            let why = status.last_error.unwrap_or_else(|| "the disk is too slow".to_owned());
             (self.tell)(format!("record: {lines} parts and {pictures} pictures could not be kept: {why}"));
         }
     }

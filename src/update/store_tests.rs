@@ -71,7 +71,7 @@ fn a_package_is_used_and_only_what_is_new_of_the_next_one_is_fetched() {
     assert_eq!(in_use(&store), "old");
     assert_eq!(world.install(&store, &old, Wanted::default()).unwrap(), None);
     let mut fetched = vec![];
-    let told = |file: &Listed, fetching| fetched.extend(fetching.then(|| file.path.clone()));
+    let told = |file: &Listed, fetching: bool| fetched.extend(fetching.then(|| file.path.clone()));
     let staged = store.stage(&new, "box", Wanted::default(), told).unwrap().unwrap();
     assert_eq!(fetched, ["part.onnx", "part.toml"]);
     assert_eq!(in_use(&store), "old");
@@ -194,7 +194,7 @@ fn what_differs_from_its_signed_list_is_not_used() {
     // What was fetched before is taken from there when the rest comes.
     fs::write(folder.join("part.onnx"), "the new model").unwrap();
     let mut fetched = vec![];
-    let told = |file: &Listed, fetching| fetched.extend(fetching.then(|| file.path.clone()));
+    let told = |file: &Listed, fetching: bool| fetched.extend(fetching.then(|| file.path.clone()));
     store.stage(&source, "box", Wanted::default(), told).unwrap().unwrap();
     assert_eq!(fetched, ["part.onnx", "part.toml"]);
     assert_eq!(in_use(&store), "old");

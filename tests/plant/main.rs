@@ -26,17 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Good, bad, good, bad …
 fn in_turn(part: u32) -> Shot {
-    Shot::Level(if part % 2 == 0 { 100 } else { 200 })
+    Shot::Level(if part.is_multiple_of(2) { 100 } else { 200 })
 }
 
-/// Runs the line and finds every part judged in time, whatever its peers do.
+/// Runs the line and finds every part judged in time and recorded, whatever its peers do. (How punctual the simulated flap is
+/// on a machine that runs other tests too is not asked here.)
 #[track_caller]
-fn assert_undisturbed(rig: Rig) -> Done {
+fn assert_undisturbed(mut rig: Rig) -> Done {
+    rig.pitch_ms = 250;
     let parts = u64::from(rig.parts);
     let done = rig.run(in_turn);
-    done.assert_safe();
     let counters = done.counters();
     assert_eq!((counters.accepted, counters.rejected), (parts.div_ceil(2), parts / 2), "{done:?}");
+    assert_eq!((counters.faults, counters.missed, counters.unseen), (0, 0, 0), "{done:?}");
     assert_eq!(done.report.records_dropped, 0, "{done:?}");
     done
 }

@@ -30,7 +30,11 @@ def samples(families):
         for sample in family.samples:
             if sample.name.endswith("_created"):
                 continue
-            labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
+            labels = dict(sample.labels)
+            if "le" in labels:
+                # 1.0 in the one form is 1 in the other.
+                labels["le"] = float(labels["le"])
+            labels = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
             text[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
     return text
 

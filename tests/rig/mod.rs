@@ -272,6 +272,9 @@ impl Steps {
     }
 }
 
+/// Who is shown a line before it runs.
+pub type Meet = Box<dyn FnOnce(&Line)>;
+
 /// A line and its conveyor. The result is latched, so that the box is ready soon after each part.
 pub struct Rig {
     pub parts: u32,
@@ -293,7 +296,7 @@ pub struct Rig {
     /// Who else gets every record.
     pub sinks: Vec<Box<dyn RecordSink>>,
     /// Who is shown the line before it runs.
-    pub meets: Vec<Box<dyn FnOnce(&Line)>>,
+    pub meets: Vec<Meet>,
     pub recipes: Option<Box<dyn Recipes>>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What nearest neighbours need of an ImageNet network is in its first stage: stem and bottlenecks at a quarter of the
 //! image's size. It is not learned from images of one product, so it says of a defect what the backbone says. Written as
-//! convolutions with a ReLU each, it costs less than a hundredth of the backbone.
+//! convolutions with a ReLU each, it is a small part of the backbone.
 
 mod regress;
 mod thin;

@@ -18,8 +18,8 @@ pub(super) struct Parts {
     pub(super) scores: Vec<f32>,
     /// Scores of what is in no zone, and of each zone; nothing without zones.
     pub(super) zone_scores: Vec<Vec<f32>>,
-    brightness: Vec<f32>,
-    sharpness: Vec<f32>,
+    pub(super) brightness: Vec<f32>,
+    pub(super) sharpness: Vec<f32>,
 }
 
 impl Parts {

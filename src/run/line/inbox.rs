@@ -10,6 +10,7 @@ use std::time::Duration;
 const CAPACITY: usize = 1024;
 
 /// What threads tell the loop.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each part")]
 pub(super) enum Said {
     Line { line: InputLine, level: bool, at: Micros, seqno: Option<u32> },
     Encoder { counts: i32, at: Micros },

@@ -316,7 +316,10 @@ impl Loop {
                 recorder.put(Record::Settled { part, outcome, at: now });
             }
             Action::Error(code) => {
-                *last_error = Some((code, now));
+                // What stopped the box is what has to be done something about, not the parts that it misses since.
+                if !(stood && code == ErrorCode::MissedTrigger) {
+                    *last_error = Some((code, now));
+                }
                 recorder.put(Record::Error { code, at: now });
             }
             Action::Alive(state) => {

@@ -79,7 +79,7 @@ fn what_is_not_a_number_reaches_every_output_that_depends_on_it() {
             let mut picture = values(from.len(), 3);
             picture[at] = value;
             for isa in Isa::available() {
-                let got = &run(isa, 2, &graph, &[picture.clone()])[0];
+                let got = &run(isa, 2, &graph, std::slice::from_ref(&picture))[0];
                 for (depends, got) in depends.iter().zip(got) {
                     // Infinity times a negative weight is replaced by 0, as it should be.
                     let shown = if value.is_nan() { got.is_nan() } else { !got.is_finite() || *got == 0.0 };
@@ -102,10 +102,10 @@ fn values_of_any_size_keep_their_precision() {
             convolution.bias.iter_mut().for_each(|bias| *bias *= scale);
             let graph = single(from, convolution, shape(18, side(9), side(11)));
             let picture: Vec<f32> = values(from.len(), 8).iter().map(|v| v * scale).collect();
-            let expected = naive(&graph, &[picture.clone()]).swap_remove(1);
+            let expected = naive(&graph, std::slice::from_ref(&picture)).swap_remove(1);
             let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
             for isa in Isa::available() {
-                let got = &run(isa, 1, &graph, &[picture.clone()])[0];
+                let got = &run(isa, 1, &graph, std::slice::from_ref(&picture))[0];
                 let worst = expected.iter().zip(got).fold(0.0f64, |m, (e, g)| m.max((e - f64::from(*g)).abs()));
                 assert!(
                     worst <= TOLERANCE * largest,
