@@ -2,7 +2,7 @@
 //!
 //! | input | limit | memory while it is read, at most |
 //! |---|---|---|
-//! | settings: box.toml, recipes, engineers, defects_config.json | [`SETTINGS`] bytes | 256 times the file and 1 MiB |
+//! | settings: box.toml, recipes, engineers, defects_config.json, secrets and certificates of peers | [`SETTINGS`] bytes | 256 times the file and 1 MiB |
 //! | model | [`crate::bundle::MAX_BYTES`] bytes, of which [`crate::bundle::MAX_STRUCTURE`] are not weights | twice the file and 2 GiB, before the network is prepared |
 //! | picture, mask | [`crate::capture::MAX_PIXELS`] | 16 bytes a pixel and 64 MiB |
 //! | anomaly map | [`crate::capture::MAX_PIXELS`] | 16 bytes a pixel and 64 MiB |

@@ -107,5 +107,9 @@ fn spawn_async<F: Future<Output = ()>>(
 /// Reads a file that a key names.
 #[cfg(any(feature = "mqtt", feature = "webhook"))]
 fn read(key: &'static str, path: &std::path::Path) -> Result<Vec<u8>, PlantError> {
-    std::fs::read(path).map_err(|error| PlantError::File { key, path: path.to_owned(), reason: error.to_string() })
+    crate::limits::read(path, crate::limits::SETTINGS).map_err(|error| PlantError::File {
+        key,
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
