@@ -64,7 +64,8 @@ impl Inspector {
     }
 
     /// Like [`Inspector::new`], but leaves out the logical branch wherever the other branches settle the verdict: that is the
-    /// same, while map and score of such a part are a bound of those of all branches, on the same side of the threshold.
+    /// same, while map and score of such a part are a bound of those of all branches, on the same side of the threshold. What
+    /// would fail in the logical branch alone is not seen where that was left out.
     ///
     /// # Errors
     /// [`InspectError::Infer`] where the graph cannot be prepared.

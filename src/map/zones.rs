@@ -77,7 +77,7 @@ impl Zones {
                 *largest = largest.max(*value);
             }
             if let Some(zone) = zone.and_then(|zone| self.0.get(zone)) {
-                *value += threshold - zone.threshold;
+                *value = zone.moved(*value, threshold);
             }
         }
         Ok(largest)
@@ -93,6 +93,17 @@ impl Zones {
 }
 
 impl Zone {
+    /// `value` on the scale of which `threshold` is what [`Zone::threshold`] is on its own. The side of the threshold that it
+    /// lies on is kept where the difference rounds it away; what is not a finite number stays so.
+    fn moved(&self, value: f32, threshold: f32) -> f32 {
+        let moved = value + (threshold - self.threshold);
+        match value > self.threshold {
+            true if moved <= threshold => threshold.next_up(),
+            false if moved > threshold => threshold,
+            _ => moved,
+        }
+    }
+
     fn overlaps(&self, other: &Zone) -> bool {
         let meets = |a: usize, length: usize, b: usize, other: usize| a < b + other && b < a + length;
         let ([ax, ay, aw, ah], [bx, by, bw, bh]) = (self.area, other.area);
@@ -151,6 +162,18 @@ mod tests {
             assert_eq!(named, own.map(|zone| ["a", "b"][zone]));
         }
         assert_eq!(largest, expected);
+    }
+
+    #[test]
+    fn no_rounding_moves_a_value_over_the_threshold() {
+        for (own, threshold) in [(0.01f32, 1000.0f32), (1000.0, 0.01), (0.3, 0.7), (-5.0, 3e7), (1.0, 1.0)] {
+            let zone = zone("a", [0, 0, 1, 1], own);
+            for value in [own.next_down(), own, own.next_up(), own - 1.0, own + 1.0] {
+                assert_eq!(zone.moved(value, threshold) > threshold, value > own, "{value} at {own}, {threshold}");
+            }
+            assert!(zone.moved(f32::NAN, threshold).is_nan());
+            assert_eq!(zone.moved(f32::INFINITY, threshold), f32::INFINITY);
+        }
     }
 
     #[test]
