@@ -116,6 +116,21 @@ fn zoned(count: u32) -> TempDir {
 const OF_RECIPE: [&str; 7] = ["calibrate", "--recipe", "bottle.toml", "--good", "good", "--false-reject", "10%"];
 
 #[test]
+fn zones_that_cannot_be_written_to_leave_the_recipe_as_it_is() {
+    let folder = zoned(72);
+    let recipe = folder.path().join("bottle.toml");
+    let text = fs::read_to_string(&recipe).unwrap();
+    let (before, _) = text.split_once("[[zone]]").unwrap();
+    let inline = format!("{before}zone = [{{ name = \"thread\", area = [36, 20, 24, 24] }}]\n");
+    fs::write(&recipe, &inline).unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let count = files();
+    let refused = run(folder.path(), &[&OF_RECIPE[..], &["-o", "bottle.toml"]].concat());
+    refused.assert_error(&["bottle.toml: write its zones as [[zone]] tables"]);
+    assert_eq!((fs::read_to_string(&recipe).unwrap(), files()), (inline, count));
+}
+
+#[test]
 fn a_recipe_gets_a_threshold_for_each_zone() {
     // Two areas: 5 % at 97.5 % each, for which ln 0.025 / ln 0.95 = 71.9 parts are needed.
     run(zoned(71).path(), &OF_RECIPE).assert_error(&["71 good parts are too few", "5 % with 97.5 %", "72 in all"]);

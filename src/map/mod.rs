@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use top::top_mean;
 pub use upsample::Upsample;
-pub use zones::{Zone, Zones};
+pub use zones::{Zone, Zones, moved};
 
 /// Everything that turns level scores into an anomaly map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

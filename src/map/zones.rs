@@ -23,6 +23,18 @@ pub struct Zone {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zones(Vec<Zone>);
 
+/// A zone's `value`, whose threshold is `own`, on the scale whose threshold is `threshold`.
+///
+/// It stays on its side of the threshold, also where the sum rounds; what is not a finite number stays so.
+pub fn moved(value: f32, own: f32, threshold: f32) -> f32 {
+    let moved = value + (threshold - own);
+    match value > own {
+        true if moved <= threshold => threshold.next_up(),
+        false if moved > threshold => threshold,
+        _ => moved,
+    }
+}
+
 /// Cells of a map: rows, columns.
 type Cells = (Range<usize>, Range<usize>);
 
@@ -77,7 +89,7 @@ impl Zones {
                 *largest = largest.max(*value);
             }
             if let Some(zone) = zone.and_then(|zone| self.0.get(zone)) {
-                *value = zone.moved(*value, threshold);
+                *value = moved(*value, zone.threshold, threshold);
             }
         }
         Ok(largest)
@@ -93,17 +105,6 @@ impl Zones {
 }
 
 impl Zone {
-    /// `value` on the scale of which `threshold` is what [`Zone::threshold`] is on its own. The side of the threshold that it
-    /// lies on is kept where the difference rounds it away; what is not a finite number stays so.
-    fn moved(&self, value: f32, threshold: f32) -> f32 {
-        let moved = value + (threshold - self.threshold);
-        match value > self.threshold {
-            true if moved <= threshold => threshold.next_up(),
-            false if moved > threshold => threshold,
-            _ => moved,
-        }
-    }
-
     fn overlaps(&self, other: &Zone) -> bool {
         let meets = |a: usize, length: usize, b: usize, other: usize| a < b + other && b < a + length;
         let ([ax, ay, aw, ah], [bx, by, bw, bh]) = (self.area, other.area);
@@ -167,12 +168,11 @@ mod tests {
     #[test]
     fn no_rounding_moves_a_value_over_the_threshold() {
         for (own, threshold) in [(0.01f32, 1000.0f32), (1000.0, 0.01), (0.3, 0.7), (-5.0, 3e7), (1.0, 1.0)] {
-            let zone = zone("a", [0, 0, 1, 1], own);
             for value in [own.next_down(), own, own.next_up(), own - 1.0, own + 1.0] {
-                assert_eq!(zone.moved(value, threshold) > threshold, value > own, "{value} at {own}, {threshold}");
+                assert_eq!(moved(value, own, threshold) > threshold, value > own, "{value} at {own}, {threshold}");
             }
-            assert!(zone.moved(f32::NAN, threshold).is_nan());
-            assert_eq!(zone.moved(f32::INFINITY, threshold), f32::INFINITY);
+            assert!(moved(f32::NAN, own, threshold).is_nan());
+            assert_eq!(moved(f32::INFINITY, own, threshold), f32::INFINITY);
         }
     }
 

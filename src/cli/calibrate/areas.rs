@@ -2,6 +2,7 @@
 
 use super::parts::Parts;
 use mudenet_edge::decide::{CalibrationError, Threshold, ThresholdMethod, Wanted, calibrate};
+use mudenet_edge::map::moved;
 use mudenet_edge::run::today;
 
 /// Thresholds that keep a promise together.
@@ -56,7 +57,7 @@ impl Areas {
         let Some((rest, zones)) = parts.zone_scores.split_first() else { return parts.scores.clone() };
         let score = |part: usize| {
             let moved = zones.iter().zip(&self.zones).filter_map(|(scores, threshold)| {
-                scores.get(part).map(|score| score + (self.threshold.value - threshold.value))
+                scores.get(part).map(|score| moved(*score, threshold.value, self.threshold.value))
             });
             rest.get(part).copied().into_iter().chain(moved).fold(f32::NEG_INFINITY, f32::max)
         };

@@ -1,6 +1,6 @@
 //! What is calibrated: a model by itself, or a recipe with its region, mask and zones.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::decide::Threshold;
 use mudenet_edge::decide::drift::Baseline;
@@ -103,7 +103,10 @@ fn write_recipe(
         document["calibration"] = Item::Table(table(&calibrated)?);
     }
     let new = document.to_string();
-    Recipe::parse(&new, output)?;
+    let written = Recipe::parse(&new, output)?;
+    if !written.zones.iter().map(|zone| zone.threshold).eq(zones.iter().copied().map(Some)) {
+        bail!("{}: write its zones as [[zone]] tables, so that each can get its threshold", recipe.path.display());
+    }
     write_file(&output.with_file_name(&name), |file| file.write_all(seen.as_bytes()))?;
     Ok(write_file(output, |file| file.write_all(new.as_bytes()))?)
 }
