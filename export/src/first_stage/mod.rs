@@ -152,6 +152,10 @@ impl FirstStage {
             let (middle, expand) = (layer(&format!("{name}.middle"), 3)?, layer(&format!("{name}.expand"), 1)?);
             blocks.push(Bottleneck { reduce, middle, expand });
         }
+        // What is left belongs to a layer that lacks something.
+        if let Some(name) = tensors.keys().min() {
+            return Err(fail(&format!("has {name}, which belongs to no whole layer")));
+        }
         let stage = Self { stem, activation, blocks };
         stage.check().map_err(|reason| fail(&reason))?;
         Ok(Some(stage))

@@ -123,4 +123,11 @@ fn a_file_that_does_not_fit_is_refused_by_name() {
     other.blocks.clear();
     other.write(folder.path()).unwrap();
     assert!(said().contains("holds no bottleneck"), "{}", said());
+    // The last bottleneck must not just be missing where one of its tensors is.
+    stage(8, true).write(folder.path()).unwrap();
+    let path = folder.path().join(FIRST_STAGE);
+    let mut tensors = Tensor::read_safetensors(&path).unwrap();
+    tensors.retain(|(name, _)| name != "blocks.2.reduce.bias");
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    assert!(said().contains("has blocks.2.expand.bias, which belongs to no whole layer"), "{}", said());
 }
