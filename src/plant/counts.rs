@@ -1,4 +1,6 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(any(feature = "modbus", feature = "mqtt", feature = "webhook"))]
+use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What the peers of a box did, for its metrics.
 #[derive(Debug, Default)]

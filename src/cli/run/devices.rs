@@ -1,5 +1,6 @@
 //! Config → devices.
 
+#[cfg(any(feature = "gpio", feature = "serial", feature = "v4l2"))]
 use anyhow::Context;
 use mudenet_board::gate::Delay;
 use mudenet_board::machine::ResultMode;
