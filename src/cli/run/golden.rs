@@ -3,6 +3,7 @@
 use crate::cli::{audit, print_error};
 use mudenet_edge::config::Config;
 use mudenet_edge::golden::GoldenReport;
+use mudenet_edge::guard::guarded;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::run::{Feed, Handle};
 use serde_json::{Value, json};
@@ -51,7 +52,9 @@ impl Tester {
             // A box.toml that is just being edited says nothing about the recipe in use.
             Err(reason) => return print_error(&format!("no golden-sample test: {reason}")),
         };
-        let outcome = match report(&file) {
+        // A network that panics has not passed, and must not be the last that was tested.
+        let report = guarded(|| report(&file)).unwrap_or_else(|panicked| Err(panicked.to_string()));
+        let outcome = match report {
             Ok(None) => {
                 return print_error(&format!("recipe {number} has no golden samples to be tested on"));
             }
