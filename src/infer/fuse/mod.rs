@@ -96,15 +96,11 @@ impl Region {
             let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
             let layer = match pattern.kind {
                 Kind::Squares => Layer::Squares { terms },
-                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, pooling },
+                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, poolings: vec![pooling] },
                 Kind::Smallest => Layer::Smallest { term: terms.pop().context("a convolution")? },
-                Kind::Convolve { residual, relu, pool, grid } => Layer::Convolve {
-                    term: terms.pop().context("a convolution")?,
-                    residual: residual.as_ref().map(id).transpose()?,
-                    relu,
-                    pool,
-                    grid,
-                },
+                Kind::Convolve { residual, relu, pool, grid } => {
+                    Layer::Convolve { terms, residual: residual.as_ref().map(id).transpose()?, relu, pool, grid }
+                }
             };
             ids.insert(outlet, graph.nodes.len());
             graph.nodes.push(Node { layer, shape: pattern.shape });
