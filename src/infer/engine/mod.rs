@@ -13,11 +13,13 @@ mod taps;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tune;
 
 use super::Operator;
 use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
+pub(super) use plan::Choice;
 use plan::Plan;
 use rayon::prelude::*;
 use simplify::Simplified;
@@ -56,11 +58,12 @@ pub(super) struct Workspace(Buffer);
 type Maps<'a> = [RwLock<&'a mut [f32]>];
 
 impl Network {
-    /// Plans `graph`.
-    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
-        let Simplified { graph, origin, direct } = Simplified::new(graph);
+    /// Plans `graph`: each node as `choices`, which may be fewer, say, else as it is cheapest by estimate.
+    pub(super) fn new(isa: Isa, graph: &Graph, choices: &[Option<Choice>]) -> Self {
+        let Simplified { graph, origin, direct } = Simplified::new(graph, choices);
         let graph = &graph;
-        let plan = Plan::new(isa, graph);
+        let choices: Vec<Option<Choice>> = origin.iter().map(|id| choices.get(*id).copied().flatten()).collect();
+        let plan = Plan::new(isa, graph, &choices);
         let layouts = layouts(graph, &plan);
         let slots = Slots::assign(graph, &layouts);
         let nodes: Vec<Planned> = (0..graph.nodes.len())

@@ -3,6 +3,7 @@
 use super::eight_bits::EightBits;
 use super::graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
 use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, MAX_TERMS, Tile};
+use serde::{Deserialize, Serialize};
 
 /// Fewest outputs for which the transforms of a Winograd convolution pay.
 pub(super) const WINOGRAD_OUTPUTS: usize = 64;
@@ -21,6 +22,22 @@ pub(super) enum Method {
     Codes(Vec<EightBits>),
 }
 
+/// A way to compute a layer, where there is more than one.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum Choice {
+    /// By transforms.
+    Winograd,
+    /// By sums of f32.
+    Direct,
+    /// By sums of products of bytes.
+    Bytes,
+}
+
+impl Choice {
+    pub(super) const ALL: [Self; 3] = [Self::Winograd, Self::Direct, Self::Bytes];
+}
+
 /// What was chosen for the nodes of a graph.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -31,7 +48,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
+    /// The cheapest methods by estimate, or those of `choices`, one for each node, where they fit.
+    pub(super) fn new(isa: Isa, graph: &Graph, choices: &[Option<Choice>]) -> Self {
         let mut plan =
             Self { methods: vec![None; graph.nodes.len()], stored: graph.nodes.iter().map(Node::grid).collect() };
         if !isa.has_dot_products() {
@@ -63,11 +81,17 @@ impl Plan {
                 continue;
             }
             let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());
+            let choice = choices.get(id).copied().flatten();
+            let bytes_are_cheaper = |tile| match choice {
+                Some(Choice::Bytes) => true,
+                Some(Choice::Winograd) => false,
+                _ => codes_cost(isa, graph, node) < winograd_cost(graph, node, tile),
+            };
+            let may_be_direct = plan.terms_stored(node) == 0 && !matches!(node.layer, Layer::Mean { .. });
             plan.methods[id] = Some(match (codes, tile(graph, node)) {
                 (Some(codes), None) => Method::Codes(codes),
-                (Some(codes), Some(tile)) if codes_cost(isa, graph, node) < winograd_cost(graph, node, tile) => {
-                    Method::Codes(codes)
-                }
+                (Some(codes), Some(tile)) if bytes_are_cheaper(tile) => Method::Codes(codes),
+                (_, Some(_)) if choice == Some(Choice::Direct) && may_be_direct => Method::Direct,
                 (_, Some(tile)) => Method::Winograd(tile),
                 (None, None) => Method::Direct,
             });

@@ -1,7 +1,7 @@
 //! Rewrites of a graph that leave its values as they are, up to rounding, and save work or memory.
 
 use super::graph::{Convolution, Graph, Id, Layer, Node, Pick, Shape, Term};
-use super::plan::{WINOGRAD_OUTPUTS, winograd};
+use super::plan::{Choice, WINOGRAD_OUTPUTS, winograd};
 
 /// A graph that computes the same.
 #[derive(Debug)]
@@ -14,7 +14,8 @@ pub(super) struct Simplified {
 }
 
 impl Simplified {
-    pub(super) fn new(given: &Graph) -> Self {
+    /// The rewritten graph; nodes of which `choices` says so keep their convolutions as they are.
+    pub(super) fn new(given: &Graph, choices: &[Option<Choice>]) -> Self {
         let mut graph = given.clone();
         let mut direct: Vec<u64> = graph.nodes.iter().map(|node| node.multiplications(given)).collect();
         for id in 0..graph.nodes.len() {
@@ -32,12 +33,12 @@ impl Simplified {
             }
         }
         let mut simplified = Self { graph: Graph::default(), origin: vec![], direct: vec![] };
-        simplified.emit(&graph, &direct);
+        simplified.emit(&graph, &direct, choices);
         simplified
     }
 
     /// Takes over what is needed of `graph`, in its order.
-    fn emit(&mut self, graph: &Graph, direct: &[u64]) {
+    fn emit(&mut self, graph: &Graph, direct: &[u64], choices: &[Option<Choice>]) {
         let mut needed = vec![false; graph.nodes.len()];
         graph.outputs.iter().for_each(|id| needed[*id] = true);
         for (id, node) in graph.nodes.iter().enumerate().rev() {
@@ -50,7 +51,8 @@ impl Simplified {
         for (id, node) in graph.nodes.iter().enumerate().filter(|(id, _)| needed[*id]) {
             let mut node = node.clone();
             node.read_from(|input| renamed[input]);
-            let stem = self.stem(&node, id);
+            let is_kept = choices.get(id).copied().flatten() == Some(Choice::Direct);
+            let stem = if is_kept { None } else { self.stem(&node, id) };
             renamed[id] = self.push(stem.unwrap_or(node), id, direct[id]);
         }
         self.graph.outputs = graph.outputs.iter().map(|id| renamed[*id]).collect();

@@ -187,7 +187,7 @@ fn input(shape: Shape) -> Node {
 }
 
 fn run(isa: Isa, threads: usize, graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let network = Network::new(isa, graph);
+    let network = Network::new(isa, graph, &[]);
     let mut workspace = network.workspace();
     let mut outputs: Vec<Vec<f32>> = graph.outputs.iter().map(|id| vec![0.0; graph.nodes[*id].shape.len()]).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -350,3 +350,4 @@ fn smallest_of_many_channels() {
 
 mod random;
 mod simplify;
+mod tune;
