@@ -98,7 +98,7 @@ impl Tuner {
     }
 }
 
-/// The layers, by name, for which another way than the estimated one is fastest.
+/// What to ask for by name of layer, where anything is; a layer that has no such way is computed as estimated.
 pub(super) type Choices = BTreeMap<String, Choice>;
 
 /// What a plan was measured for.

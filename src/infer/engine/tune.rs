@@ -12,7 +12,7 @@ const FRAMES: usize = 3;
 
 impl Network {
     /// The fastest variant of each node of `graph`, timed with `clock` on the threads of the current rayon pool for about a
-    /// second; none where there is no choice or what [`Network::new`] chooses by itself is fastest.
+    /// second; none where what [`Network::new`] chooses by itself is fastest. Where a layer has no choice, it means nothing.
     pub(in super::super) fn tune(isa: Isa, graph: &Graph, clock: fn() -> Duration) -> Vec<Option<Choice>> {
         let every = |choice: Option<Choice>| vec![choice; graph.nodes.len()];
         // Whole networks, one at a time: a layer's neighbours keep the caches as they are in use.
