@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const SIDE: usize = 48;
+const SIDE: usize = 64;
 
 fn station() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
