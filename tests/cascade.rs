@@ -86,7 +86,7 @@ fn verdicts_are_those_of_the_full_run() {
 
 #[test]
 fn zones_and_means_of_the_largest_pixels_are_judged_alike() {
-    let frames = frames();
+    let frames: Vec<Frame> = frames().into_iter().step_by(3).collect();
     for clamp in [false, true] {
         for (top, has_zones) in [(25, false), (1, true), (25, true)] {
             let ranged = bundle(&frames, clamp);
@@ -106,7 +106,7 @@ fn zones_and_means_of_the_largest_pixels_are_judged_alike() {
                 cascade = cascade.with_zones(zones);
             }
             let mut settled = 0;
-            for threshold in (-1..=6).map(|fifths| at(fifths as f32 / 5.0)) {
+            for threshold in [-0.2, 0.1, 0.5, 0.9, 1.2].map(at) {
                 full = full.with_threshold(threshold);
                 cascade = cascade.with_threshold(threshold);
                 for frame in &frames {
