@@ -145,7 +145,20 @@ fn sensitive_layers_stay_in_f32_where_that_is_asked_for() {
         let stored = format!("{}/weight{}", layer.name, if layer.weights_quantized { "/int8" } else { "" });
         assert!(names.contains(&&stored), "{stored}");
     }
+    assert!(mixed.layers.iter().any(|layer| layer.input_quantized && layer.weights_quantized));
+    between_codes_are_codes(mixed.model.graph.as_ref().unwrap());
     assert!(structural_error(&mixed.model, &graph) < structural_error(&all.model, &graph));
+}
+
+/// ONNX Runtime rounds the f32 weights of a convolution between tensors of 8 bits, with one scale for all channels.
+fn between_codes_are_codes(graph: &pb::GraphProto) {
+    let gives = |name: &String, op: &str| graph.node.iter().any(|n| n.output.contains(name) && n.op_type == op);
+    let reads = |name: &String, op: &str| graph.node.iter().find(|n| n.input.contains(name) && n.op_type == op);
+    for conv in graph.node.iter().filter(|node| node.op_type.starts_with("Conv")) {
+        let output = reads(&conv.output[0], "Relu").map_or(&conv.output[0], |relu| &relu.output[0]);
+        let between = gives(&conv.input[0], "DequantizeLinear") && reads(output, "QuantizeLinear").is_some();
+        assert!(!between || gives(&conv.input[1], "DequantizeLinear"), "{}", conv.name);
+    }
 }
 
 #[test]

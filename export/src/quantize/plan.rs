@@ -4,7 +4,7 @@ use super::error::scores_error;
 use super::finish::finish;
 use super::observe::{Observed, Observer, observe};
 use super::sequence::{quantize_weights, remembered_energies};
-use super::{Form, MIN_IMAGES, Numbers, Plan, Program, QuantizeError, Rounding, rewrite};
+use super::{Activation, Form, MIN_IMAGES, Numbers, Op, Plan, Program, QuantizeError, Rounding, rewrite};
 use mudenet_edge::bundle::{INPUT, pb};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -113,10 +113,38 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
         }
         layers.push(layer);
     }
+    keep_whole(&program, &float, &mut activations, &mut layers);
     let mut plan: Plan = quantize_weights(&program, images, settings, activations, &float)?;
     if settings.finish > 0 && settings.form != Form::F16 {
         // The students follow the teacher, whose own rounding is part of what they are compared with.
         tch::with_grad(|| finish(model, images, &mut plan, settings.finish, |layer| !layer.starts_with("teacher/")))?;
     }
     Ok(Quantized { model: rewrite(model, &plan)?, layers })
+}
+
+/// Leaves in f32 what a layer of f32 weights reads where its output is in 8 bits: between tensors of 8 bits ONNX Runtime
+/// (1.32) takes it upon itself to round the weights as well, with one scale for all channels.
+fn keep_whole(
+    program: &Program,
+    float: &BTreeSet<String>,
+    activations: &mut BTreeMap<String, Activation>,
+    layers: &mut [Layer],
+) {
+    let kept: Vec<&String> = program
+        .convolutions()
+        .filter(|(node, conv)| {
+            let relu = program.nodes.iter().find(|n| matches!(n.op, Op::Relu) && n.inputs.contains(&node.output));
+            let eight_bits = |name: &String| activations.contains_key(name);
+            float.contains(&conv.weight)
+                && (eight_bits(&node.output) || relu.is_some_and(|relu| eight_bits(&relu.output)))
+        })
+        .filter_map(|(node, _)| node.inputs.first())
+        .collect();
+    for input in kept {
+        activations.remove(input);
+        let readers = program.convolutions().filter(|(node, _)| node.inputs.first() == Some(input));
+        for (node, _) in readers {
+            layers.iter_mut().filter(|layer| layer.name == node.output).for_each(|layer| layer.input_quantized = false);
+        }
+    }
 }
