@@ -108,13 +108,14 @@ class Machine:
 
 
 def start(machine: Machine, what: str) -> None:
-    """Starts the box. Where an emulated processor needs longer for the recipe than a box may, it is reset as by an operator."""
+    """Starts the box. Where an emulated processor needs longer for the recipe than a box may, it is asked for anew."""
     ready, loaded, resets = machine.message(r"H,\d+,Ready"), machine.says("recipe 1 loaded"), []
     machine.shell("/opt/mudenet-edge run --config box.toml --verbose & echo started")
 
     def look():
         if not resets and loaded() and machine.lines and machine.lines[-1].endswith(",Error"):
             machine.send("X")
+            machine.send("C,1")
             resets.append(machine.lines[-1])
         return ready()
 
