@@ -6,9 +6,14 @@ mod common;
 use common::{GREY, THRESHOLD, bundle, run, spotted};
 use image::{Rgb, RgbImage};
 use mudenet_edge::bundle::Bundle;
+use mudenet_edge::capture::{Look, decode, pictures_below};
 use mudenet_edge::decide::ThresholdMethod;
 use mudenet_edge::recipe::Recipe;
+use mudenet_edge::record::audit;
+use mudenet_edge::record::journal::{Context, Journal, Latency, Part, Settings};
 use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// `count` good parts, each a little redder than the one before, and two bad ones.
@@ -176,6 +181,73 @@ fn a_recipe_gets_a_threshold_for_each_zone() {
     assert_eq!(Recipe::parse(&text, &recipe.path).unwrap().calibration, None);
 }
 
+/// Inspects `good` by the recipe and records it, as a box does.
+fn record(folder: &TempDir) {
+    let recipe = Recipe::load(&folder.path().join("bottle.toml")).unwrap();
+    let (bundle, mut pipeline) = recipe.open().unwrap();
+    let zones = pipeline.zones().map(|zones| zones.zones().iter().map(|zone| Arc::clone(&zone.name)).collect());
+    let context = Context { recipe: recipe.name, model: bundle.sha256().into(), zones: zones.unwrap_or_default() };
+    let context = Arc::new(context);
+    let settings = Settings { good: 0, min_free_gib: 0.0, ..Settings::in_folder(folder.path().join("record")) };
+    let journal = Journal::open(settings).unwrap();
+    let mut pictures = pictures_below(&folder.path().join("good")).unwrap();
+    pictures.sort();
+    for (id, path) in (0..).zip(pictures) {
+        let frame = decode(&path).unwrap();
+        let inspection = pipeline.inspect(&frame).result.unwrap();
+        journal.record(Part {
+            id,
+            time: UNIX_EPOCH + Duration::from_secs(u64::from(id)),
+            verdict: inspection.verdict,
+            score: Some(inspection.score),
+            zone: inspection.zone,
+            areas: inspection.areas,
+            threshold: pipeline.threshold(),
+            context: Arc::clone(&context),
+            latency: Latency::default(),
+            look: Some(Look::at(&pipeline.view(frame))),
+            frame: None,
+            map: None,
+            error: None,
+        });
+    }
+    assert!(journal.close(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_record_gives_the_zones_the_thresholds_that_its_pictures_give() {
+    let folder = zoned(72);
+    // The zone's parts are 3 times as bad as the model allows, and accepted: its threshold is its own.
+    let recipe = folder.path().join("bottle.toml");
+    let text = fs::read_to_string(&recipe).unwrap() + "threshold = 3.0\n";
+    fs::write(&recipe, &text).unwrap();
+    record(&folder);
+    let calibrate = |more: &[&str]| {
+        let arguments = ["calibrate", "--recipe", "bottle.toml", "--false-reject", "10%", "--json"];
+        let run = run(folder.path(), &[&arguments[..], more].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        serde_json::from_str::<serde_json::Value>(&run.stdout).unwrap()
+    };
+    let of_pictures = calibrate(&["--good", "good"]);
+    let of_record = calibrate(&["--from-records", "record", "--by", "anna", "-o", "bottle.toml"]);
+    for key in ["threshold", "zones", "good_scores"] {
+        assert_eq!(of_record[key], of_pictures[key], "{key}");
+    }
+    // In each area the largest of 72 is the threshold: none is above.
+    assert_eq!((&of_record["changes"]["parts"], &of_record["changes"]["to_reject"]), (&72.into(), &0.into()));
+    let written = Recipe::load(&recipe).unwrap();
+    assert_eq!(written.zones[0].threshold.map(f64::from), of_record["zones"][0]["threshold"]["value"].as_f64());
+    let log = audit::verify(&folder.path().join("record/audit.jsonl")).unwrap();
+    assert_eq!(log.entries[0].change.from["zones"]["thread"], 3.0);
+
+    fs::write(&recipe, text.replace("\"thread\"", "\"neck\"")).unwrap();
+    let from_records = ["calibrate", "--recipe", "bottle.toml", "--from-records", "record"];
+    run(folder.path(), &from_records)
+        .assert_error(&["record: holds no accepted part with scores of these very zones: neck"]);
+    fs::write(&recipe, text.replace("region", "cascade = true\nregion")).unwrap();
+    run(folder.path(), &from_records).assert_error(&["a recipe with a cascade records bounds of scores"]);
+}
+
 #[test]
 fn recipes_that_cannot_be_calibrated_are_one_sentence() {
     let folder = zoned(3);
@@ -191,6 +263,6 @@ fn recipes_that_cannot_be_calibrated_are_one_sentence() {
     refused("[[zone]]", "[[zone]]\nname = \"a\"\narea = [41, 20, 9, 9]\n[[zone]]", "zone: a and thread overlap");
     fs::write(&recipe, &text).unwrap();
     let records = ["calibrate", "--recipe", "bottle.toml", "--from-records", "."];
-    run(folder.path(), &records).assert_error(&["the thresholds of zones need pictures"]);
+    run(folder.path(), &records).assert_error(&["journal"]);
     run(folder.path(), &["calibrate", "--recipe", "gone.toml", "--good", "good"]).assert_error(&["gone.toml"]);
 }

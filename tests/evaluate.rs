@@ -83,7 +83,9 @@ fn figures(folder: &Path, arguments: &[&str]) -> Value {
 #[test]
 fn a_model_is_measured_by_the_maps_that_inspect_writes() {
     let folder = mvtec();
-    let by_model = figures(folder.path(), &["--model", "m.onnx"]);
+    let mut by_model = figures(folder.path(), &["--model", "m.onnx"]);
+    let decision = by_model.as_object_mut().unwrap().remove("decision").unwrap();
+    assert_eq!((&decision["false_reject_rate"], &decision["detection_rate"]), (&0.0.into(), &1.0.into()));
     let inspected = run(folder.path(), &["inspect", "--model", "m.onnx", "--out", ".", "set/test"]);
     assert_eq!(inspected.code, 1, "{inspected:?}");
     assert_eq!(figures(folder.path(), &["--maps", "maps"]), by_model);
@@ -94,6 +96,44 @@ fn a_model_is_measured_by_the_maps_that_inspect_writes() {
         assert!(of_type["pixel_auroc"].as_f64().unwrap() > 0.99 && of_type["pro"].as_f64().unwrap() > 0.9);
     }
     assert_eq!(by_model["spro"], Value::Null);
+}
+
+#[test]
+fn a_recipe_is_measured_as_it_inspects() {
+    let folder = mvtec();
+    // One spot is below the region, one in a zone that accepts it.
+    let recipe = "name = \"tray\"\nmodel = \"m.onnx\"\nregion = [0, 0, 64, 36]\ncascade = true\n\
+                  [[zone]]\nname = \"label\"\narea = [8, 8, 22, 24]\nthreshold = 1000.0\n";
+    fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let by_recipe = figures(folder.path(), &["--recipe", "r.toml", "--out", "out"]);
+    let decision = &by_recipe["decision"];
+    assert_eq!((&decision["threshold"], &decision["zones"]["label"]), (&1.0.into(), &1000.0.into()));
+    let inspected = run(folder.path(), &["inspect", "--recipe", "r.toml", "--json", "set/test"]);
+    let mut rejected = std::collections::BTreeMap::<String, u64>::new();
+    for line in inspected.lines() {
+        let kind = Path::new(line["image"].as_str().unwrap()).parent().unwrap().file_name().unwrap().to_owned();
+        *rejected.entry(kind.into_string().unwrap()).or_default() += u64::from(line["verdict"] == "reject");
+    }
+    assert_eq!(
+        rejected.iter().map(|(kind, n)| (kind.as_str(), *n)).collect::<Vec<_>>(),
+        [("blue", 1), ("good", 0), ("red", 1)]
+    );
+    for (kind, count) in rejected {
+        let of = &decision["per_type"][&kind];
+        assert_eq!((&of["rejected"], &of["accepted"]), (&count.into(), &(3 - count).into()), "{kind}");
+    }
+    assert_eq!((&decision["false_reject_rate"], &decision["detection_rate"]), (&0.0.into(), &(2.0 / 6.0).into()));
+    // A region that is found, of three: the one in the zone is the last, as its scores are moved far down.
+    let pro = by_recipe["pro"].as_f64().unwrap();
+    assert!((0.25..0.5).contains(&pro), "{pro}");
+    assert!(by_recipe["notes"][0].as_str().unwrap().contains("as the recipe tray inspects"), "{by_recipe}");
+    let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    for words in ["<dt>Recipe</dt><dd>tray, r.toml", "64×36 pixels from column 0, row 0", "<dt>Zone label</dt>"] {
+        assert!(page.contains(words), "{words}");
+    }
+    let shown = run(folder.path(), &["evaluate", "--recipe", "r.toml", "--dataset", "set"]);
+    assert!(shown.stdout.contains("rejected 0.00 % of the good parts and 33.33 % of the bad ones"), "{shown:?}");
+    run(folder.path(), &["evaluate", "--recipe", "gone.toml", "--dataset", "set"]).assert_error(&["gone.toml"]);
 }
 
 #[test]

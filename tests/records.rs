@@ -28,7 +28,7 @@ const DAY: u64 = 1_795_392_000;
 fn record(folder: &Path, bundle: &Bundle, pictures: &[RgbImage]) {
     let settings = Settings { good: 2, picture_queue: 256, ..Settings::in_folder(folder.join("record")) };
     let journal = Journal::open(Settings { min_free_gib: 0.0, ..settings }).unwrap();
-    let context = Arc::new(Context { recipe: "tray".into(), model: bundle.sha256().into() });
+    let context = Arc::new(Context { recipe: "tray".into(), model: bundle.sha256().into(), zones: vec![] });
     let mut pipeline = Pipeline::new(Inspector::new(bundle).unwrap());
     let first = journal.last_part().map_or(0, |part| part + 1);
     for (id, picture) in (first..).zip(pictures) {
@@ -40,6 +40,8 @@ fn record(folder: &Path, bundle: &Bundle, pictures: &[RgbImage]) {
             time: UNIX_EPOCH + Duration::from_secs(DAY + u64::from(id)),
             verdict: inspection.verdict,
             score: Some(inspection.score),
+            zone: inspection.zone,
+            areas: inspection.areas,
             threshold: pipeline.threshold(),
             context: Arc::clone(&context),
             latency: Latency { inspect: Some(Duration::from_millis(7)), ..Latency::default() },
@@ -90,7 +92,7 @@ fn parts_are_looked_up_and_exported() {
     assert_eq!(export.stdout, "3 parts written to out.csv\n");
     let csv = fs::read_to_string(folder.path().join("out.csv")).unwrap();
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len(), rows[0][..3].to_vec()), (4, 19, vec!["part", "time", "verdict"]));
+    assert_eq!((rows.len(), rows[0].len(), rows[0][..3].to_vec()), (4, 20, vec!["part", "time", "verdict"]));
     assert_eq!(rows[1][..3], ["1", "2026-11-23T00:00:01.000Z", "reject"]);
     assert_eq!(rows[1][3].parse::<f32>().unwrap(), rejects_score(&folder));
     run(folder.path(), &["records", "nowhere"]).assert_error(&["nowhere/journal"]);

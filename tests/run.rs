@@ -105,6 +105,29 @@ fn every_part_of_a_simulated_line_is_in_its_record() {
 }
 
 #[test]
+fn the_record_of_a_recipe_with_zones_holds_their_scores() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path(), &format!("{GATE}[record]\nfolder = \"record\"\n"));
+    let recipe = "name = \"part\"\nmodel = \"part.onnx\"\nregion = [8, 8, 64, 64]\n\
+                  [[zone]]\nname = \"seal\"\narea = [24, 24, 32, 32]\nthreshold = 1.5\n";
+    write(folder.path(), "part.toml", recipe);
+    let result = run(folder.path(), &["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "4"]);
+    assert_eq!(result.code, 0, "{}", result.stderr);
+    let records = Records::open(&folder.path().join("record/simulated")).expect("a record");
+    let entries = records.last(100, &Selection::default()).expect("read");
+    assert!(entries.iter().any(|entry| entry.verdict == Verdict::Reject));
+    for entry in entries {
+        let (rest, zone) = (entry.rest.expect("a score"), entry.zones["seal"]);
+        assert_eq!(rest > common::THRESHOLD || zone > 1.5, entry.verdict == Verdict::Reject, "{rest} {zone}");
+        let moved = zone + (common::THRESHOLD - 1.5);
+        assert!((entry.score.expect("a score") - rest.max(moved)).abs() < 1e-5, "{rest} {zone}");
+        assert_eq!(entry.zone.as_deref(), (moved > rest).then_some("seal"));
+    }
+    let shown = run(folder.path(), &["records", "record/simulated", "--verdict", "reject"]);
+    assert!(shown.stdout.contains("seal: structural"), "{shown:?}");
+}
+
+#[test]
 fn a_record_that_cannot_be_kept_is_refused_by_key() {
     let folder = tempfile::tempdir().expect("a folder");
     station(folder.path(), &format!("{GATE}[record]\nfolder = \"record\"\nmax_days = 0\n"));

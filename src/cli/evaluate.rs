@@ -1,14 +1,14 @@
 //! `mudenet-edge evaluate`.
 
-use super::report::{self, Measured, Report};
+use super::calibrate::Product;
+use super::report::{self, Decision, Measured, Report};
 use super::{ACCEPTED, parallel};
 use anyhow::{Context, Result, bail};
 use image::ImageReader;
-use mudenet_edge::bundle::Bundle;
-use mudenet_edge::capture::{Frame, decode};
+use mudenet_edge::capture::{Frame, Region, decode};
 use mudenet_edge::decide::{Verdict, decide};
-use mudenet_edge::inspector::{Inspection, Inspector};
-use mudenet_edge::map::{Branch, ImageScore};
+use mudenet_edge::inspector::Inspection;
+use mudenet_edge::map::{AnomalyMap, Branch, Grid, ImageScore};
 use mudenet_edge::metric::dataset::{DataSet, Layout, Sample};
 use mudenet_edge::metric::{Evaluator, Figures, find_map, read_map};
 use mudenet_edge::run::Pipeline;
@@ -29,8 +29,13 @@ Layouts:
 Every pixel counts in pixel AUROC, PRO and sPRO. Pixels that do not fit in memory are sorted in TMPDIR, about 3 bytes a
 pixel.
 
+With --recipe, pictures are inspected as the line does: only the region, not what the mask ignores, zones at their own
+thresholds. What is not inspected has the lowest score of its map, so that a defect there is never found. A cascade is run in
+full: verdicts are the same, and scores are no bounds.
+
 Examples:
   mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --layout mvtec --out report
+  mudenet-edge evaluate --recipe bottle.toml --dataset mvtec_ad/bottle --out report
   mudenet-edge evaluate --maps maps/ --dataset mvtec_loco/juice_bottle --layout loco --json
   mudenet-edge evaluate --model bottle.onnx --good good-parts/ --bad bad-parts/";
 
@@ -39,10 +44,13 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// The model, written by mudenet-export
-    #[arg(long, value_name = "FILE", required_unless_present = "maps")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["recipe", "maps"])]
     model: Option<PathBuf>,
+    /// A recipe instead: its model with its region, mask, zones and thresholds
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    recipe: Option<PathBuf>,
     /// Evaluate maps made elsewhere: DIR/<type>/<stem>.tiff (32-bit float) or .png (16 bits)
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "recipe"])]
     maps: Option<PathBuf>,
     /// The folder of the set
     #[arg(long, value_name = "DIR", required_unless_present_all = ["good", "bad"])]
@@ -65,6 +73,9 @@ pub(super) struct Args {
     /// Images inspected at the same time; as many as there are processor cores where not given
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Memory for the pixels' scores; what does not fit is sorted in TMPDIR
+    #[arg(long, value_name = "MIB", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    memory: u32,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -80,12 +91,11 @@ enum LayoutArg {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let set = open(args)?;
-    let source = match (&args.model, &args.maps) {
-        (Some(model), _) => Source::Model(Box::new(Bundle::load(model)?)),
-        (None, Some(maps)) => Source::Maps(maps.clone()),
-        (None, None) => bail!("give either --model or --maps"),
+    let source = match &args.maps {
+        Some(maps) => Source::Maps(maps.clone()),
+        None => Source::Model(Box::new(Product::open(args.model.as_deref(), args.recipe.as_deref())?)),
     };
-    let evaluator = Evaluator::new(&set);
+    let evaluator = Evaluator::new(&set).with_memory((args.memory as usize) << 20);
     let seen = Mutex::new(vec![Seen::default(); set.samples.len()]);
     parallel::for_each(
         set.samples.len(),
@@ -96,24 +106,31 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             let sample = &set.samples[index];
             let made = maker.make(&set, sample)?;
             let Inspection { map, score, .. } = &made.inspection;
-            evaluator.add(index, map, score.value, made.height, made.width)?;
+            let whole = if set.has_masks { made.whole() } else { None };
+            evaluator.add(index, whole.as_ref().unwrap_or(map), score.value, made.height, made.width)?;
             if let Ok(mut seen) = seen.lock() {
                 seen[index] = made.seen();
             }
             Ok(())
         },
     )?;
-    let evaluation = evaluator.finish()?;
-    let measured = Measured { set: &set, evaluation: &evaluation, seen: seen.into_inner().unwrap_or_default() };
+    let mut evaluation = evaluator.finish()?;
+    evaluation.figures.notes.extend(source.note());
+    let decision = source.product().map(|product| Decision::of(product, &set, &evaluation.scores));
+    let measured =
+        Measured { set: &set, evaluation: &evaluation, decision, seen: seen.into_inner().unwrap_or_default() };
     if let Some(out) = &args.out {
         let jobs = parallel::jobs_for(set.samples.len(), args.jobs);
         Report::new(&measured, &source, args.dataset.as_deref(), jobs)?.write(out)?;
     }
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&evaluation.figures)?)?;
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&measured.json()?)?)?;
     } else {
         write!(stdout, "{}", table(&evaluation.figures))?;
+        if let Some(decision) = &measured.decision {
+            writeln!(stdout, "{}", decision.words())?;
+        }
         if let Some(out) = &args.out {
             writeln!(stdout, "report: {}", out.join(report::PAGE).display())?;
         }
@@ -137,8 +154,8 @@ fn open(args: &Args) -> Result<DataSet> {
 
 /// Where maps come from.
 pub(super) enum Source {
-    /// The inspection itself.
-    Model(Box<Bundle>),
+    /// The inspection itself, of a model or of a recipe.
+    Model(Box<Product>),
     /// A folder of maps made elsewhere.
     Maps(PathBuf),
 }
@@ -154,6 +171,8 @@ pub(super) struct Made {
     pub(super) inspection: Inspection,
     pub(super) height: usize,
     pub(super) width: usize,
+    /// The part of the picture that the map is of; all of it where there is none.
+    pub(super) region: Option<Region>,
     elapsed: Option<Duration>,
 }
 
@@ -167,6 +186,20 @@ pub(super) struct Seen {
 }
 
 impl Made {
+    /// The map of the whole picture; `None` where that is the inspection's own. What was not inspected has its lowest score.
+    fn whole(&self) -> Option<AnomalyMap> {
+        let region = self.region?;
+        let (height, width) = (region.bottom() - region.top(), region.right() - region.left());
+        let part = self.inspection.map.resized(height, width).0;
+        let lowest = part.values.iter().copied().fold(f32::INFINITY, f32::min);
+        let mut whole = Grid { height: self.height, width: self.width, values: vec![lowest; self.height * self.width] };
+        let rows = whole.values.chunks_exact_mut(self.width).skip(region.top());
+        for (row, values) in rows.zip(part.values.chunks_exact(width)) {
+            row.iter_mut().skip(region.left()).zip(values).for_each(|(cell, value)| *cell = *value);
+        }
+        Some(AnomalyMap(whole))
+    }
+
     pub(super) fn seen(&self) -> Seen {
         let ImageScore { branch, level, .. } = self.inspection.score;
         Seen { elapsed: self.elapsed, driven: (level > 0).then_some((branch, level)) }
@@ -176,9 +209,34 @@ impl Made {
 impl Source {
     pub(super) fn maker(&self) -> Result<Maker<'_>> {
         Ok(match self {
-            Source::Model(bundle) => Maker::Model(Box::new(Pipeline::new(Inspector::new(bundle)?))),
+            Source::Model(product) => Maker::Model(Box::new(product.pipeline()?)),
             Source::Maps(folder) => Maker::Maps(folder),
         })
+    }
+
+    /// What is deployed; `None` for maps made elsewhere.
+    pub(super) fn product(&self) -> Option<&Product> {
+        match self {
+            Source::Model(product) => Some(product),
+            Source::Maps(_) => None,
+        }
+    }
+
+    /// What the figures are of, where that is not a model alone.
+    fn note(&self) -> Option<String> {
+        let recipe = self.product()?.recipe.as_ref()?;
+        let blind = recipe.region.is_some() || recipe.ignore.is_some();
+        let mut note = format!("as the recipe {} inspects", recipe.name);
+        if blind {
+            note += "; what it does not look at counts with its map's lowest score";
+        }
+        if !recipe.zones.is_empty() {
+            note += "; scores of zones are moved by the difference of their thresholds";
+        }
+        if recipe.cascade {
+            note += "; its cascade was run in full";
+        }
+        Some(note)
     }
 }
 
@@ -192,7 +250,7 @@ impl Maker<'_> {
                 let (width, height) =
                     dimensions.with_context(|| format!("{}: cannot be read", sample.image.display()))?;
                 let inspection = read_inspection(folder, set, sample, 0.0)?;
-                Ok(Made { inspection, height: height as usize, width: width as usize, elapsed: None })
+                Ok(Made { inspection, height: height as usize, width: width as usize, region: None, elapsed: None })
             }
         }
     }
@@ -200,14 +258,15 @@ impl Maker<'_> {
     /// What was found on a decoded picture; `threshold` is used where there is no model.
     pub(super) fn inspect(&mut self, set: &DataSet, sample: &Sample, frame: &Frame, threshold: f32) -> Result<Made> {
         let (height, width) = (frame.height(), frame.width());
-        let (inspection, elapsed) = match self {
+        let (inspection, region, elapsed) = match self {
             Maker::Model(pipeline) => {
                 let outcome = pipeline.inspect(frame);
-                (outcome.result.with_context(|| sample.image.display().to_string())?, Some(outcome.elapsed))
+                let inspection = outcome.result.with_context(|| sample.image.display().to_string())?;
+                (inspection, pipeline.region(), Some(outcome.elapsed))
             }
-            Maker::Maps(folder) => (read_inspection(folder, set, sample, threshold)?, None),
+            Maker::Maps(folder) => (read_inspection(folder, set, sample, threshold)?, None, None),
         };
-        Ok(Made { inspection, height, width, elapsed })
+        Ok(Made { inspection, height, width, region, elapsed })
     }
 }
 

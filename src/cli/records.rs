@@ -185,6 +185,7 @@ pub(super) fn row(entry: &Entry) -> String {
         (Some(branch), Some(level)) => format!("{} {level}", branch_word(branch)),
         _ => String::new(),
     };
+    let driven = entry.zone.as_ref().map(|zone| format!("{zone}: ")).unwrap_or_default() + &driven;
     let end = entry.error.as_deref().or(entry.image.as_deref()).unwrap_or_default();
     let text = format!(
         "{}  {:>7}  {word:6}  {score:>9} / {:<8.4}  {driven:12}  {}  {end}",
@@ -193,7 +194,7 @@ pub(super) fn row(entry: &Entry) -> String {
     text.trim_end().to_owned()
 }
 
-const HEADINGS: [&str; 19] = [
+const HEADINGS: [&str; 20] = [
     "part",
     "time",
     "verdict",
@@ -213,6 +214,7 @@ const HEADINGS: [&str; 19] = [
     "image",
     "map",
     "error",
+    "zone",
 ];
 
 fn write_csv(args: &Args, records: &Records, selection: &Selection, file: &Path) -> Result<u64> {
@@ -250,7 +252,7 @@ fn write_parquet(args: &Args, records: &Records, selection: &Selection, file: &P
     Ok(count)
 }
 
-fn fields(entry: &Entry) -> [String; 19] {
+fn fields(entry: &Entry) -> [String; 20] {
     use csv::or_empty;
     [
         entry.part.to_string(),
@@ -272,6 +274,7 @@ fn fields(entry: &Entry) -> [String; 19] {
         or_empty(entry.image.clone()),
         or_empty(entry.map.clone()),
         or_empty(entry.error.clone()),
+        or_empty(entry.zone.clone()),
     ]
 }
 

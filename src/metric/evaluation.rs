@@ -104,6 +104,13 @@ impl<'a> Evaluator<'a> {
         Self { set, pixels, images: Mutex::default() }
     }
 
+    /// See [`PixelSweep::with_memory`]; before the first map.
+    #[must_use]
+    pub fn with_memory(mut self, memory: usize) -> Self {
+        self.pixels = self.pixels.map(|_| PixelSweep::with_memory(self.set.kinds.len(), memory));
+        self
+    }
+
     /// Adds the map of sample `index`, whose picture has `height` × `width` pixels, and its image score. The map is
     /// brought to the picture's size, at which the masks are.
     ///

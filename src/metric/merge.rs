@@ -20,16 +20,20 @@ pub(super) struct Sizes {
     pub(super) part: usize,
 }
 
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { memory: 256 << 20, sample: 4096, part: 1 << 20 }
+impl Sizes {
+    /// So that `memory` bytes hold the packed pixels; each thread's part to sort takes a 16th of it.
+    pub(super) fn of_memory(memory: usize) -> Self {
+        let sample = 4096;
+        Self { memory, sample, part: (memory >> 8).max(sample) }
     }
 }
 
 /// Ranges of keys.
 const RANGES: usize = 16;
-/// Bytes read of each run at a time: of one run, and of all runs together.
-const CHUNKS: [usize; 2] = [256 * 1024, 8 * 1024];
+/// Bytes read at a time of a run that is read alone.
+const CHUNK: usize = 256 * 1024;
+/// Bytes read at a time of each of many runs at most, and of all of them by all threads.
+const CHUNKS: [usize; 2] = [8 * 1024, 64 << 20];
 
 /// The runs and how their keys are cut.
 pub(super) struct Merge {
@@ -99,7 +103,7 @@ impl Merge {
 
     fn survey(&self, place: Place<'_>) -> io::Result<Survey> {
         let mut survey = Survey { marks: vec![Mark::default()], counts: vec![BTreeMap::new(); RANGES] };
-        let mut cursor = Cursor::new(place, Mark::default(), CHUNKS[0]);
+        let mut cursor = Cursor::new(place, Mark::default(), CHUNK);
         let begins: Vec<Option<u32>> = (1..RANGES).map(|range| self.first_key(range)).collect();
         let (mut last, mut counted) = (None, 0);
         loop {
@@ -134,10 +138,12 @@ impl Merge {
         if parts.is_empty() {
             return Ok(());
         }
+        let readers = self.runs.disk.len().max(1) * rayon::current_num_threads().min(RANGES);
+        let chunk = CHUNKS[0].min(CHUNKS[1] / readers);
         let cursors = self.places().into_iter().zip(&self.marks);
         let mut cursors: Vec<(Cursor<'_>, Option<Group>)> = cursors
             .map(|(place, marks)| {
-                let mut cursor = Cursor::new(place, marks[range], CHUNKS[1]);
+                let mut cursor = Cursor::new(place, marks[range], chunk);
                 let ahead = cursor.next()?;
                 Ok((cursor, ahead))
             })

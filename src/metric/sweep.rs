@@ -82,9 +82,14 @@ pub struct PixelFigures {
 }
 
 impl PixelSweep {
-    /// A sweep over images of `kinds` kinds, the good ones included.
+    /// A sweep over images of `kinds` kinds, the good ones included, with 256 MiB as in [`PixelSweep::with_memory`].
     pub fn new(kinds: usize) -> Self {
-        Self::with_sizes(kinds, Sizes::default())
+        Self::with_memory(kinds, 256 << 20)
+    }
+
+    /// Pixels that, packed, take more than `memory` bytes are sorted in a temporary file. The figures are the same.
+    pub fn with_memory(kinds: usize, memory: usize) -> Self {
+        Self::with_sizes(kinds, Sizes::of_memory(memory))
     }
 
     fn with_sizes(kinds: usize, sizes: Sizes) -> Self {

@@ -247,6 +247,7 @@ impl RecordSink for BoardSink {
 impl BoardSink {
     fn part(&self, finished: &Finished) {
         let score = finished.inspection.as_ref().map(|inspection| inspection.score);
+        let zone = finished.inspection.as_ref().and_then(|inspection| inspection.zone.as_deref());
         let threshold = finished.product.as_ref().map_or(0.0, |product| product.threshold);
         let verdict = crate::record::verdict_word(finished.verdict);
         let at = Stamp::from(wall_clock_of(finished.triggered)).millis();
@@ -254,7 +255,10 @@ impl BoardSink {
         let facts = json!({
             "part": finished.part, "verdict": verdict, "score": value, "threshold": threshold, "at": at,
             "branch": score.map(|score| branch_word(score.branch)),
-            "driven_by": score.filter(|score| score.level > 0).map(|score| driven_by(score.branch, score.level)),
+            "driven_by": score.filter(|score| score.level > 0).map(|score| {
+                zone.map(|zone| format!("{zone}: ")).unwrap_or_default() + &driven_by(score.branch, score.level)
+            }),
+            "zone": zone,
             "ms": finished.took as f64 / 1000.0, "error": finished.error, "picture": finished.frame.is_some(),
         });
         let point = Point { at, score: value, threshold, verdict };

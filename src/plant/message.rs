@@ -22,6 +22,9 @@ pub struct PartMessage {
     pub score: Option<f32>,
     /// The threshold in use.
     pub threshold: Option<f32>,
+    /// The zone of the recipe that the score is of; only where a zone is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Number of the recipe.
     pub recipe: u16,
     /// Its name.
@@ -82,6 +85,7 @@ impl Messages {
                 }
                 let part = PartMessage {
                     score: finished.score.filter(|score| score.is_finite()),
+                    zone: finished.inspection.as_ref().and_then(|of| of.zone.as_ref()).map(|zone| zone.to_string()),
                     ms: Some(finished.took as f64 / 1e3),
                     error: finished.error.clone(),
                     ..self.part(finished.part, wall_clock_of(finished.triggered).into(), finished.verdict)
@@ -109,6 +113,7 @@ impl Messages {
             verdict: verdict_word(verdict).to_owned(),
             score: None,
             threshold: product.map(|product| product.threshold).filter(|threshold| threshold.is_finite()),
+            zone: None,
             recipe: product.map_or(0, |product| product.number),
             recipe_name: product.map(|product| product.name.clone()).unwrap_or_default(),
             model: product.map(|product| product.model.clone()).unwrap_or_default(),

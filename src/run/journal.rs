@@ -44,7 +44,11 @@ impl JournalSink {
     fn take_product(&mut self, product: Option<&Arc<Product>>) {
         let Some(product) = product else { return };
         if self.product.as_ref() != Some(product) {
-            self.context = Arc::new(Context { recipe: product.name.clone(), model: product.model.clone() });
+            self.context = Arc::new(Context {
+                recipe: product.name.clone(),
+                model: product.model.clone(),
+                zones: product.zones.clone(),
+            });
             self.product = Some(Arc::clone(product));
         }
     }
@@ -55,6 +59,8 @@ impl JournalSink {
             time: wall_clock_of(triggered),
             verdict,
             score: None,
+            zone: None,
+            areas: vec![],
             threshold: self.product.as_ref().map_or(0.0, |product| product.threshold),
             context: Arc::clone(&self.context),
             latency: Latency::default(),
@@ -71,6 +77,8 @@ impl JournalSink {
         let spent = |time: Micros| (time > 0).then(|| Duration::from_micros(time));
         Part {
             score: inspection.map(|inspection| inspection.score),
+            zone: inspection.and_then(|inspection| inspection.zone.clone()),
+            areas: inspection.map(|inspection| inspection.areas.clone()).unwrap_or_default(),
             latency: Latency {
                 capture: spent(finished.capture),
                 inspect: spent(finished.inspect),

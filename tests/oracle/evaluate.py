@@ -18,39 +18,49 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 
-def pro(maps, masks, limit=0.3):
-    """MVTec AD's area under PRO: every score a threshold, points of equal score merged."""
-    scores, gain_x, gain_y = [], [], []
-    good, regions = sum(int((~m).sum()) for m in masks), 0
-    for scored, mask in zip(maps, masks):
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        areas = np.bincount(labels.ravel(), minlength=count + 1)
-        weight = np.where(labels > 0, 1.0 / areas[labels], 0.0)
-        scores.append(scored.ravel())
-        gain_x.append((~mask).ravel() / good)
-        gain_y.append(weight.ravel())
-        regions += count
-    scores, gain_x, gain_y = map(np.concatenate, (scores, gain_x, gain_y))
-    order = np.argsort(-scores, kind="stable")
-    scores = scores[order]
-    x, y = np.cumsum(gain_x[order]), np.cumsum(gain_y[order]) / regions
-    last = np.r_[scores[1:] != scores[:-1], True]
-    x, y = np.r_[0, x[last], 1], np.r_[0, y[last], 1]
-    inside = x <= limit
-    end = np.interp(limit, x, y)
-    return np.trapezoid(np.r_[y[inside], end], np.r_[x[inside], limit]) / limit
+class Pixels:
+    """Every pixel of every image, sorted once by falling score."""
+
+    def __init__(self, maps, masks):
+        weights, self.regions = [], []
+        for mask in masks:
+            labels, count = ndimage.label(mask, np.ones((3, 3)))
+            areas = np.bincount(labels.ravel(), minlength=count + 1)
+            weights.append(np.where(labels > 0, 1.0 / areas[labels], 0.0).ravel())
+            self.regions.append(count)
+        scores = np.concatenate([scored.ravel() for scored in maps])
+        order = np.argsort(-scores)
+        self.scores = scores[order]
+        self.weights = np.concatenate(weights)[order]
+        self.image = np.repeat(np.arange(len(maps), dtype=np.int32), [scored.size for scored in maps])[order]
+
+    def figures(self, members, limit=0.3):
+        """AUROC, and MVTec AD's area under PRO, of some images: every score a threshold, points of equal score merged."""
+        chosen = np.zeros(len(self.regions), bool)
+        chosen[members] = True
+        keep = chosen[self.image]
+        scores, weights = self.scores[keep], self.weights[keep]
+        last = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])
+        positives = np.cumsum(weights > 0)[last]
+        negatives = last + 1 - positives
+        x, y = np.r_[0, negatives / negatives[-1]], np.r_[0, positives / positives[-1]]
+        auroc = np.trapezoid(y, x)
+        y = np.r_[0, np.cumsum(weights)[last] / sum(self.regions[i] for i in members)]
+        inside = x <= limit
+        end = np.interp(limit, x, y)
+        return {
+            "pixel_auroc": auroc,
+            "pro": np.trapezoid(np.r_[y[inside], end], np.r_[x[inside], limit]) / limit,
+        }
 
 
-def figures(maps, masks, image_scores, labels):
-    precision, recall, _ = precision_recall_curve(labels, image_scores)
+def image_figures(scores, labels):
+    precision, recall, _ = precision_recall_curve(labels, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
-    pixels, defective = np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks])
     return {
-        "image_auroc": roc_auc_score(labels, image_scores),
-        "image_ap": average_precision_score(labels, image_scores),
+        "image_auroc": roc_auc_score(labels, scores),
+        "image_ap": average_precision_score(labels, scores),
         "image_f1_max": f1.max(),
-        "pixel_auroc": roc_auc_score(defective, pixels),
-        "pro": pro(maps, masks),
     }
 
 
@@ -72,12 +82,13 @@ def main(program, model, category):
             scores.append(line["score"])
             labels.append(kind != "good")
             kinds.append(kind)
+    pixels, scores, labels = Pixels(maps, masks), np.array(scores), np.array(labels)
     worst = 0.0
-    groups = [("all", theirs, range(len(maps)))]
+    groups = [("all", theirs, list(range(len(maps))))]
     for kind, of_kind in theirs["per_type"].items():
         groups.append((kind, of_kind, [i for i, k in enumerate(kinds) if k in ("good", kind)]))
     for name, theirs, members in groups:
-        ours = figures(*([values[i] for i in members] for values in (maps, masks, scores, labels)))
+        ours = image_figures(scores[members], labels[members]) | pixels.figures(members)
         for key, value in ours.items():
             worst = max(worst, abs(value - theirs[key]))
             print(f"{name:20} {key:14} mudenet-edge {theirs[key]:.9f}  here {value:.9f}")

@@ -1,8 +1,9 @@
 //! One threshold for each zone and one for the rest.
 
-use super::parts::Parts;
+use super::parts::{Parts, area_scores};
 use mudenet_edge::decide::{CalibrationError, Threshold, ThresholdMethod, Wanted, calibrate};
 use mudenet_edge::map::moved;
+use mudenet_edge::record::journal::Entry;
 use mudenet_edge::run::today;
 
 /// Thresholds that keep a promise together.
@@ -62,6 +63,16 @@ impl Areas {
             rest.get(part).copied().into_iter().chain(moved).fold(f32::NEG_INFINITY, f32::max)
         };
         (0..rest.len()).map(score).collect()
+    }
+
+    /// Whether a recorded part would be rejected; `None` where it has no score, or none of these very zones.
+    pub(super) fn rejects(&self, entry: &Entry, zones: &[String]) -> Option<bool> {
+        let score = entry.score?;
+        if zones.is_empty() {
+            return Some(score > self.threshold.value);
+        }
+        let thresholds = [&self.threshold].into_iter().chain(&self.zones);
+        Some(area_scores(entry, zones)?.iter().zip(thresholds).any(|(score, threshold)| *score > threshold.value))
     }
 }
 

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use mudenet_edge::capture::pictures_below;
 use mudenet_edge::decide::{Costs, Scored, Threshold, ThresholdMethod, Wanted, calibrate};
 use parts::{Changes, Parts};
-use product::Product;
+pub(super) use product::Product;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -27,14 +28,16 @@ A recipe with zones gets a threshold for each of them and one for the rest. So t
 each of n areas gets an nth of it, at a confidence that errs an nth as often: more good parts are needed.
 
 With --from-records the scores are those of parts that the box accepted: a good part that it rejected is not among them, so
-the threshold can come out too low. Look at the rejects first.
+the threshold can come out too low. Look at the rejects first. Of a recipe with zones, the parts that were inspected with
+zones of the same names count: where a zone was moved since, take --last of the parts after that.
 
 Examples:
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --false-reject 1% --confidence 95% -o calibrated.onnx
   mudenet-edge calibrate --model bottle.onnx --good good-parts/ --method tail-fit
   mudenet-edge calibrate --recipe bottle.toml --good good-parts/ -o bottle.toml
   mudenet-edge calibrate --model bottle.onnx --good good/ --bad bad/ --bad-share 0.5% --miss-cost 200
-  mudenet-edge calibrate --model bottle.onnx --from-records /var/lib/mudenet/record --last 1000 -o calibrated.onnx";
+  mudenet-edge calibrate --model bottle.onnx --from-records /var/lib/mudenet/record --last 1000 -o calibrated.onnx
+  mudenet-edge calibrate --recipe bottle.toml --from-records /var/lib/mudenet/record -o bottle.toml";
 
 /// Find a threshold that keeps a false-reject rate, from pictures of good parts
 #[derive(clap::Args)]
@@ -121,13 +124,14 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let bad = args.bad.as_deref().map(pictures_below).transpose()?.unwrap_or_default();
     let bad = Parts::of_pictures(&product, &bad, args.jobs)?;
     let found = areas::calibrate_areas(&good, wanted, method).with_context(|| source.display().to_string())?;
-    let value = found.threshold.value;
+    let changes =
+        args.from_records.as_deref().map(|folder| Changes::of(&product, folder, |entry| found.rejects(entry, &zones)));
     let costs = Costs { bad_share: args.bad_share, miss: args.miss_cost };
     let (good_scores, bad_scores) = (found.scores(&good), found.scores(&bad));
     let found = Found {
         scored: Scored::new(&good_scores, &bad_scores, costs),
-        changes: args.from_records.as_deref().map(|f| Changes::of(&product, f, value)).transpose()?,
-        zones: zones.into_iter().zip(found.zones).collect(),
+        changes: changes.transpose()?,
+        zones: zones.iter().cloned().zip(found.zones).collect(),
         threshold: found.threshold,
         good_scores,
         bad: bad.len(),
@@ -135,10 +139,16 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     };
     found.print(args)?;
     if let Some(output) = &args.output {
-        let zones: Vec<f32> = found.zones.iter().map(|(_, zone)| zone.value).collect();
-        product.write(&found.threshold, &zones, good.baseline(&found.good_scores), output)?;
+        let values: Vec<f32> = found.zones.iter().map(|(_, zone)| zone.value).collect();
+        product.write(&found.threshold, &values, good.baseline(&found.good_scores), output)?;
         if let Some(record) = &args.from_records {
-            let (old, new) = (json!(product.threshold()), json!(found.threshold));
+            let (mut old, mut new) = (json!(product.threshold()), json!(found.threshold));
+            if !zones.is_empty() {
+                let before: BTreeMap<_, _> = product.zone_thresholds().into_iter().collect();
+                let after: BTreeMap<_, _> = found.zones.iter().map(|(name, zone)| (name, zone.value)).collect();
+                old = json!({ "threshold": old, "zones": before });
+                new = json!({ "threshold": new, "zones": after });
+            }
             let who = args.by.clone().unwrap_or_else(audit::user);
             audit::note(record, &who, &format!("threshold of {}", output.display()), old, new)?;
         }

@@ -53,17 +53,38 @@ impl Parts {
 
     /// The newest `last` accepted parts that were inspected with this model file, and by the recipe where one is given.
     pub(super) fn of_records(product: &Product, folder: &Path, last: usize) -> Result<Self> {
-        if !product.zones().is_empty() {
-            bail!("a record knows one score a part: the thresholds of zones need pictures, --good DIR");
+        if product.recipe.as_ref().is_some_and(|recipe| recipe.cascade) {
+            bail!(
+                "a recipe with a cascade records bounds of scores, which say nothing of the scores themselves: calibrate \
+                 from pictures, --good DIR"
+            );
         }
         let selection = Selection { verdicts: vec![Verdict::Accept], ..selection(product) };
-        let entries = Records::open(folder)?.last(last, &selection)?;
+        let mut entries = Records::open(folder)?.last(last, &selection)?;
         if entries.is_empty() {
             let by = if product.recipe.is_some() { " by this recipe" } else { "" };
             bail!("{}: holds no accepted part that was inspected{by} with this very model file", folder.display());
         }
+        let zones = product.zones();
+        let mut zone_scores = vec![];
+        if !zones.is_empty() {
+            let areas: Vec<Option<Vec<f32>>> = entries.iter().map(|entry| area_scores(entry, &zones)).collect();
+            let mut known = areas.iter().map(Option::is_some);
+            entries.retain(|_| known.next().unwrap_or(false));
+            if entries.is_empty() {
+                bail!(
+                    "{}: holds no accepted part with scores of these very zones: {}",
+                    folder.display(),
+                    zones.join(", ")
+                );
+            }
+            zone_scores = vec![vec![]; zones.len() + 1];
+            for scores in areas.iter().flatten() {
+                zone_scores.iter_mut().zip(scores).for_each(|(of, score)| of.push(*score));
+            }
+        }
         Ok(Self {
-            zone_scores: vec![],
+            zone_scores,
             scores: entries.iter().filter_map(|e| e.score).collect(),
             brightness: entries.iter().filter_map(|e| e.brightness).collect(),
             sharpness: entries.iter().filter_map(|e| e.sharpness).collect(),
@@ -87,6 +108,15 @@ fn selection(product: &Product) -> Selection {
     Selection { model: Some(product.bundle.sha256().to_owned()), recipe, ..Selection::default() }
 }
 
+/// Scores of what is in no zone and of each zone, on the map's own scale; `None` where the part was inspected with others.
+pub(super) fn area_scores(entry: &Entry, zones: &[String]) -> Option<Vec<f32>> {
+    let of_zones: Vec<f32> = zones.iter().map(|zone| entry.zones.get(zone).copied()).collect::<Option<_>>()?;
+    (entry.zones.len() == zones.len()).then(|| {
+        let rest = entry.rest.unwrap_or(f32::NEG_INFINITY);
+        [rest].into_iter().chain(of_zones).collect()
+    })
+}
+
 /// Recorded verdicts that another threshold would turn.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -102,13 +132,14 @@ pub(super) struct Changes {
 const LISTED: usize = 10;
 
 impl Changes {
-    /// What `threshold` would do to everything that was inspected with this model file.
-    pub(super) fn of(product: &Product, folder: &Path, threshold: f32) -> Result<Self> {
+    /// What new thresholds would do to everything that was inspected with this model file; `rejects` tells it of a part, where
+    /// that can be told.
+    pub(super) fn of(product: &Product, folder: &Path, rejects: impl Fn(&Entry) -> Option<bool>) -> Result<Self> {
         let mut changes = Self::default();
         Records::open(folder)?.each(&selection(product), |entry| {
-            if let Some(score) = entry.score {
+            if let Some(rejects) = rejects(&entry) {
                 changes.parts += 1;
-                let turned = match (entry.verdict, score > threshold) {
+                let turned = match (entry.verdict, rejects) {
                     (Verdict::Accept, true) => Some(&mut changes.to_reject),
                     (Verdict::Reject, false) => Some(&mut changes.to_accept),
                     _ => None,

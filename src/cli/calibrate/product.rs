@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 /// A bundle, and the recipe that uses it.
-pub(super) struct Product {
-    pub(super) bundle: Bundle,
-    pub(super) recipe: Option<Recipe>,
+pub(in crate::cli) struct Product {
+    pub(in crate::cli) bundle: Bundle,
+    pub(in crate::cli) recipe: Option<Recipe>,
 }
 
 impl Product {
     /// Reads the one that is given.
-    pub(super) fn open(model: Option<&Path>, recipe: Option<&Path>) -> Result<Self> {
+    pub(in crate::cli) fn open(model: Option<&Path>, recipe: Option<&Path>) -> Result<Self> {
         let recipe = recipe.map(Recipe::load).transpose()?;
         let bundle = match (&recipe, model) {
             (Some(recipe), _) => recipe.open()?.0,
@@ -31,21 +31,27 @@ impl Product {
         Ok(Self { bundle, recipe })
     }
 
-    /// Ready to inspect as the line would.
-    pub(super) fn pipeline(&self) -> Result<Pipeline> {
+    /// Ready to inspect as the line would, but without a cascade, whose scores are bounds.
+    pub(in crate::cli) fn pipeline(&self) -> Result<Pipeline> {
         Ok(match &self.recipe {
-            Some(recipe) => recipe.prepare()?,
+            Some(recipe) => Recipe { cascade: false, ..recipe.clone() }.prepare()?,
             None => Pipeline::new(Inspector::new(&self.bundle)?),
         })
     }
 
     /// Names of the zones.
     pub(super) fn zones(&self) -> Vec<String> {
-        self.recipe.iter().flat_map(|recipe| &recipe.zones).map(|zone| zone.name.clone()).collect()
+        self.zone_thresholds().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Names of the zones with the thresholds in use so far.
+    pub(in crate::cli) fn zone_thresholds(&self) -> Vec<(String, f32)> {
+        let zones = self.recipe.iter().flat_map(|recipe| &recipe.zones);
+        zones.map(|zone| (zone.name.clone(), zone.threshold.unwrap_or(self.threshold()))).collect()
     }
 
     /// The threshold in use so far.
-    pub(super) fn threshold(&self) -> f32 {
+    pub(in crate::cli) fn threshold(&self) -> f32 {
         let own = self.recipe.as_ref().and_then(|recipe| recipe.threshold);
         own.unwrap_or(self.bundle.meta().threshold.value)
     }

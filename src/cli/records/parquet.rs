@@ -37,6 +37,7 @@ message part {
     OPTIONAL BYTE_ARRAY image (STRING);
     OPTIONAL BYTE_ARRAY map (STRING);
     OPTIONAL BYTE_ARRAY error (STRING);
+    OPTIONAL BYTE_ARRAY zone (STRING);
 }";
 
 /// Writes entries as they come.
@@ -130,6 +131,7 @@ fn write(writer: &mut ColumnWriter<'_>, column: &str, rows: &[Entry]) -> Result<
                     "branch" => entry.branch.map(|branch| text(&branch_word(branch))),
                     "image" => entry.image.as_deref().map(text),
                     "map" => entry.map.as_deref().map(text),
+                    "zone" => entry.zone.as_deref().map(text),
                     _ => entry.error.as_deref().map(text),
                 };
                 put(rows, of, |values, there| out.write_batch(values, Some(there), None))?;

@@ -1,11 +1,11 @@
 //! Best and worst images, each with its ground truth and what was found.
 
 use super::Measured;
-use crate::cli::evaluate::Source;
+use crate::cli::evaluate::{Made, Source};
 use anyhow::Result;
 use base64::Engine;
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{FilterType, resize};
+use image::imageops::{FilterType, replace, resize};
 use image::{Rgb, RgbImage};
 use mudenet_edge::capture::{Frame, decode};
 use mudenet_edge::metric::dataset::PixelTruth;
@@ -42,6 +42,8 @@ pub(super) enum Shelf {
 const SHELF: usize = 4;
 /// Pixels of the longer side of a picture in the report.
 const SIDE: u32 = 512;
+/// What is not inspected is shown by so much darker.
+const DIM: u8 = 3;
 /// Colour of the ground truth.
 const TRUTH: [u8; 3] = [0, 200, 83];
 
@@ -65,7 +67,6 @@ pub(super) fn cards(measured: &Measured<'_>, source: &Source, threshold: Option<
         let sample = &set.samples[index];
         let frame = decode(&sample.image)?;
         let made = maker.inspect(set, sample, &frame, threshold)?;
-        let map = made.inspection.map.resized(made.height, made.width);
         let truth = PixelTruth::read(&sample.truth, made.height, made.width)?;
         cards.push(Card {
             name: set.name(sample),
@@ -73,12 +74,29 @@ pub(super) fn cards(measured: &Measured<'_>, source: &Source, threshold: Option<
             score: made.inspection.score.value,
             rejected: made.inspection.score.value > threshold,
             anomalous: sample.kind > 0,
-            driven: made.seen().driven.map(|(branch, level)| driven_by(branch, level)),
+            driven: made.seen().driven.map(|(branch, level)| {
+                let zone = made.inspection.zone.as_ref().map(|zone| format!("{zone}: ")).unwrap_or_default();
+                zone + &driven_by(branch, level)
+            }),
             truth: jpeg(&with_truth(&frame, &truth))?,
-            found: jpeg(&overlay(&frame, &map, &made.inspection, threshold))?,
+            found: jpeg(&with_scores(&frame, &made, threshold)?)?,
         });
     }
     Ok(cards)
+}
+
+/// Heat map and contour on what was inspected of the picture; the rest is dimmed.
+fn with_scores(frame: &Frame, made: &Made, threshold: f32) -> Result<RgbImage> {
+    let on = |frame: &Frame| {
+        let map = made.inspection.map.resized(frame.height(), frame.width());
+        overlay(frame, &map, &made.inspection, threshold)
+    };
+    let Some(region) = made.region else { return Ok(on(frame)) };
+    let mut picture =
+        RgbImage::from_raw(frame.width() as u32, frame.height() as u32, frame.to_rgb8()).unwrap_or_default();
+    picture.iter_mut().for_each(|value| *value /= DIM);
+    replace(&mut picture, &on(&frame.crop(region)?), region.left() as i64, region.top() as i64);
+    Ok(picture)
 }
 
 /// The picture with its defects tinted and outlined.

@@ -1,17 +1,20 @@
 //! The report of an evaluation: one HTML file, JSON and CSV.
 
 mod chart;
+mod decision;
 mod gallery;
 mod page;
 
 use super::csv;
 use super::evaluate::{Seen, Source};
 use anyhow::Result;
+pub(super) use decision::Decision;
 use gallery::Card;
 use mudenet_edge::bundle::RuntimeParity;
 use mudenet_edge::decide::ThresholdMethod;
 use mudenet_edge::metric::dataset::DataSet;
 use mudenet_edge::metric::{Evaluation, Figures};
+use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::{branch_word, write_file};
 use mudenet_edge::run::today;
 use std::io::Write;
@@ -24,7 +27,20 @@ pub(super) const PAGE: &str = "report.html";
 pub(super) struct Measured<'a> {
     pub(super) set: &'a DataSet,
     pub(super) evaluation: &'a Evaluation,
+    /// At the deployed thresholds; none for maps made elsewhere.
+    pub(super) decision: Option<Decision>,
     pub(super) seen: Vec<Seen>,
+}
+
+impl Measured<'_> {
+    /// The figures, and `decision` where there is one.
+    pub(super) fn json(&self) -> Result<serde_json::Value> {
+        let mut json = serde_json::to_value(&self.evaluation.figures)?;
+        if let (Some(decision), Some(json)) = (&self.decision, json.as_object_mut()) {
+            json.insert("decision".into(), serde_json::to_value(decision)?);
+        }
+        Ok(json)
+    }
 }
 
 /// Everything the report shows.
@@ -32,8 +48,8 @@ pub(super) struct Report<'a> {
     measured: &'a Measured<'a>,
     title: String,
     threshold: Option<f32>,
-    /// Whether the threshold was picked on this very set.
-    on_this_set: bool,
+    /// Whose threshold it is.
+    whose: &'static str,
     provenance: Vec<(String, String)>,
     cards: Vec<Card>,
     jobs: usize,
@@ -47,7 +63,7 @@ impl<'a> Report<'a> {
         jobs: usize,
     ) -> Result<Self> {
         let threshold = match source {
-            Source::Model(bundle) => Some(bundle.meta().threshold.value),
+            Source::Model(product) => Some(product.threshold()),
             Source::Maps(_) => measured.evaluation.image.as_ref().map(|image| image.f1_threshold),
         };
         let name = dataset.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
@@ -55,7 +71,12 @@ impl<'a> Report<'a> {
             measured,
             title: name.unwrap_or_else(|| "good and bad parts".into()),
             threshold,
-            on_this_set: matches!(source, Source::Maps(_)),
+            whose: match source.product().map(|product| product.recipe.as_ref()) {
+                None => "that of the largest F1 on this very set",
+                Some(None) => "the model's",
+                Some(Some(recipe)) if recipe.zones.is_empty() => "the recipe's",
+                Some(Some(_)) => "the recipe's; zones at their own, their scores moved by the difference",
+            },
             provenance: provenance(measured, source, dataset, threshold)?,
             cards: gallery::cards(measured, source, threshold)?,
             jobs,
@@ -64,7 +85,7 @@ impl<'a> Report<'a> {
 
     /// Writes `report.html`, `figures.json` and `images.csv` into `folder`.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(&self.measured.evaluation.figures)?;
+        let json = serde_json::to_string_pretty(&self.measured.json()?)?;
         write_file(&folder.join("figures.json"), |file| writeln!(file, "{json}"))?;
         write_file(&folder.join("images.csv"), |file| file.write_all(self.csv().as_bytes()))?;
         write_file(&folder.join(PAGE), |file| file.write_all(self.page().as_bytes()))?;
@@ -73,7 +94,7 @@ impl<'a> Report<'a> {
 
     /// One line an image.
     fn csv(&self) -> String {
-        let Measured { set, evaluation, seen } = self.measured;
+        let Measured { set, evaluation, seen, .. } = self.measured;
         let mut text = csv::line(["image", "type", "anomalous", "score", "rejected", "branch", "level", "ms"]);
         for ((sample, score), seen) in set.samples.iter().zip(&evaluation.scores).zip(seen) {
             text += &csv::line([
@@ -165,8 +186,12 @@ fn provenance(
                 add("Threshold", format!("{threshold}: that of the largest F1 on this very set, no model was given"));
             }
         }
-        Source::Model(bundle) => {
+        Source::Model(product) => {
+            let bundle = &product.bundle;
             let meta = bundle.meta();
+            if let Some(recipe) = &product.recipe {
+                of_recipe(recipe, &product.zone_thresholds(), &mut add);
+            }
             add("Model, SHA-256", bundle.sha256().to_owned());
             let method = match meta.threshold.method {
                 ThresholdMethod::Provisional => "provisional: promises no false-reject rate",
@@ -184,7 +209,8 @@ fn provenance(
                     100.0 * calibration.confidence
                 );
             }
-            add("Threshold", text);
+            let name = if product.recipe.is_some() { "Threshold of the model" } else { "Threshold" };
+            add(name, text);
             let RuntimeParity { structural, logical, memory } = meta.parity.tract;
             let remembers = !meta.scoring.ranges.memory.is_empty();
             let memory = if remembers { format!(", {memory:.1e} memory") } else { String::new() };
@@ -214,4 +240,30 @@ fn provenance(
         }
     }
     Ok(rows)
+}
+
+fn of_recipe(recipe: &Recipe, zones: &[(String, f32)], add: &mut impl FnMut(&str, String)) {
+    add("Recipe", format!("{}, {}", recipe.name, recipe.path.display()));
+    if let Some(region) = recipe.region {
+        let (left, top) = (region.left(), region.top());
+        let (width, height) = (region.right() - left, region.bottom() - top);
+        add("Region", format!("{width}×{height} pixels from column {left}, row {top}"));
+    }
+    if let Some(ignore) = &recipe.ignore {
+        add("Ignored", ignore.display().to_string());
+    }
+    if let Some(threshold) = recipe.threshold {
+        let found = recipe.calibration.as_ref().map(|of| {
+            let (rate, confidence) = (100.0 * of.false_reject, 100.0 * of.confidence);
+            let method = serde_json::to_value(of.method).ok().map(|method| words(&method)).unwrap_or_default();
+            format!(
+                " ({method}, from {} good parts, false-reject rate {rate} %, confidence {confidence} %)",
+                of.good_parts
+            )
+        });
+        add("Threshold", format!("{threshold}{}", found.unwrap_or_default()));
+    }
+    for (name, threshold) in zones {
+        add(&format!("Zone {name}"), format!("threshold {threshold}"));
+    }
 }

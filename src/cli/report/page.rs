@@ -42,6 +42,10 @@ impl Report<'_> {
         if spro.is_some() {
             tiles += &tile("sPRO, up to 5 % false positives", spro);
         }
+        if let Some(decision) = &self.measured.decision {
+            tiles += &tile("of good parts rejected at the threshold", decision.false_reject_rate);
+            tiles += &tile("of bad parts found at the threshold", decision.detection_rate);
+        }
         let notes: String = figures.notes.iter().map(|n| format!("<p class=\"note\">{}</p>\n", escape(n))).collect();
         format!("<div class=\"tiles\">{tiles}</div>\n{notes}")
     }
@@ -118,8 +122,8 @@ impl Report<'_> {
             let share = 100.0 * right as f64 / ((accepted + rejected) as f64).max(1.0);
             rows.push([name.clone(), accepted.to_string(), rejected.to_string(), format!("{share:.1} %")]);
         }
-        let of = if self.on_this_set { ", that of the largest F1 on this very set" } else { ", the model's" };
-        format!("<section>\n<h2>At the threshold {threshold:.4}{of}</h2>\n{}</section>\n", table(&rows))
+        let whose = self.whose;
+        format!("<section>\n<h2>At the threshold {threshold:.4}, {whose}</h2>\n{}</section>\n", table(&rows))
     }
 
     fn gallery(&self) -> String {

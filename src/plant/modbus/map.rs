@@ -134,8 +134,15 @@ mod tests {
         use crate::run::Product;
         use std::sync::Arc;
         let product = |threshold| {
-            let product =
-                Product { number: 1, name: "a".into(), model: "b".into(), threshold, region: None, baseline: None };
+            let product = Product {
+                number: 1,
+                name: "a".into(),
+                model: "b".into(),
+                threshold,
+                region: None,
+                zones: vec![],
+                baseline: None,
+            };
             Status { product: Some(Arc::new(product)), ..Status::default() }
         };
         let sums = [

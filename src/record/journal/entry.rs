@@ -5,6 +5,7 @@ use crate::decide::Verdict;
 use crate::map::Branch;
 use crate::record::line::word;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,17 @@ pub struct Entry {
     pub level: Option<usize>,
     /// Row and column of the highest score, in the anomaly map.
     pub at: Option<[usize; 2]>,
+    /// The zone of the recipe that the score is of; only where a zone is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Of a recipe with zones, the largest score of what is in none of them, on the map's own scale; not where zones cover
+    /// the whole picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<f32>,
+    /// Of a recipe with zones, the largest score of each, on the map's own scale; above the zone's own threshold it was
+    /// rejected.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<String, f32>,
     /// Name of the recipe.
     pub recipe: String,
     /// SHA-256 of the model file.
@@ -56,9 +68,10 @@ pub struct Entry {
 
 impl Entry {
     pub(super) fn new(Line { part, kept }: Line) -> Self {
-        let Part { id, time, verdict, score, threshold, context, latency, look, error, .. } = part;
+        let Part { id, time, verdict, score, zone, areas, threshold, context, latency, look, error, .. } = part;
         let ms = |time: Option<Duration>| time.map(|t| t.as_micros() as f64 / 1e3);
         let finite = |v: f32| v.is_finite().then_some(v);
+        let zones = context.zones.iter().map(|name| name.to_string()).zip(areas.iter().skip(1).copied());
         Self {
             part: id,
             time: Stamp::from(time),
@@ -68,6 +81,9 @@ impl Entry {
             branch: score.map(|s| s.branch),
             level: score.map(|s| s.level),
             at: score.map(|s| [s.row, s.column]),
+            zone: zone.map(|zone| zone.to_string()),
+            rest: areas.first().copied().and_then(finite),
+            zones: zones.filter(|(_, score)| score.is_finite()).collect(),
             recipe: context.recipe.clone(),
             model: context.model.clone(),
             brightness: look.map(|look| look.mean),

@@ -46,6 +46,10 @@ pub struct Part {
     pub verdict: Verdict,
     /// `None` for a fault.
     pub score: Option<ImageScore>,
+    /// The zone that the score is of.
+    pub zone: Option<Arc<str>>,
+    /// As in [`crate::inspector::Inspection::areas`].
+    pub areas: Vec<f32>,
     /// The threshold in use.
     pub threshold: f32,
     /// What it was inspected with.
@@ -69,6 +73,8 @@ pub struct Context {
     pub recipe: String,
     /// SHA-256 of the model file, lower-case hex.
     pub model: String,
+    /// Names of the recipe's zones.
+    pub zones: Vec<Arc<str>>,
 }
 
 /// How long a part took; `None` where that stage was not reached.

@@ -25,8 +25,10 @@ fn part(id: u32, score: f32) -> Part {
         time: UNIX_EPOCH + Duration::from_secs(START + u64::from(id)),
         verdict: if score > THRESHOLD { Verdict::Reject } else { Verdict::Accept },
         score: Some(ImageScore { value: score, row: 7, column: 6, branch: Branch::Logical, level: 3 }),
+        zone: None,
+        areas: vec![],
         threshold: THRESHOLD,
-        context: Arc::new(Context { recipe: "bottle".into(), model: "ab".repeat(32) }),
+        context: Arc::new(Context { recipe: "bottle".into(), model: "ab".repeat(32), zones: vec![] }),
         latency: Latency { inspect: Some(Duration::from_micros(12_345)), ..Latency::default() },
         look: Some(Look { mean: 0.5, saturated: 0.0, sharpness: 0.25 }),
         frame: Some(Arc::new(Frame::new(40, 32, Samples::Rgb8(samples)).unwrap())),
@@ -309,4 +311,21 @@ fn settings_that_cannot_work_are_named() {
     for (settings, reason) in cases {
         assert_eq!(Journal::open(settings).unwrap_err().to_string(), reason);
     }
+}
+
+#[test]
+fn zones_are_written_where_there_are_some_and_older_lines_are_read() {
+    let line = |part: Part| serde_json::to_string(&Entry::new(Line { part, kept: None })).unwrap();
+    let old = line(part(7, 1.0));
+    assert!(!old.contains("zone") && !old.contains("rest"), "{old}");
+    let entry: Entry = serde_json::from_str(&old).unwrap();
+    assert_eq!((entry.zone, entry.rest, entry.zones.len()), (None, None, 0));
+
+    let context = Context { zones: vec!["thread".into(), "cap".into()], ..(*part(7, 1.0).context).clone() };
+    let areas = vec![0.5, 2.75, f32::NEG_INFINITY];
+    let zoned = Part { zone: Some("thread".into()), areas, context: Arc::new(context), ..part(7, 2.25) };
+    let text = line(zoned);
+    assert!(text.contains(r#""zone":"thread","rest":0.5,"zones":{"thread":2.75},"recipe":"bottle""#), "{text}");
+    let entry: Entry = serde_json::from_str(&text).unwrap();
+    assert_eq!((entry.zone.as_deref(), entry.zones["thread"]), (Some("thread"), 2.75));
 }

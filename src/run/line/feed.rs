@@ -19,6 +19,8 @@ pub struct Product {
     pub threshold: f32,
     /// The part of the picture that is inspected; all of it without.
     pub region: Option<Region>,
+    /// Names of its zones.
+    pub zones: Vec<Arc<str>>,
     /// What its good parts looked like at calibration, where that is known.
     pub baseline: Option<Arc<Baseline>>,
 }

@@ -18,8 +18,17 @@ pub struct Prepared {
 impl Prepared {
     /// A recipe of this number and name; `model` is the SHA-256 of its bundle.
     pub fn new(number: u16, name: String, model: String, pipeline: Pipeline) -> Self {
-        let (threshold, region) = (pipeline.threshold(), pipeline.region());
-        Self { product: Arc::new(Product { number, name, model, threshold, region, baseline: None }), pipeline }
+        let zones = pipeline.zones().map(|zones| zones.zones().iter().map(|zone| Arc::clone(&zone.name)).collect());
+        let product = Product {
+            number,
+            name,
+            model,
+            threshold: pipeline.threshold(),
+            region: pipeline.region(),
+            zones: zones.unwrap_or_default(),
+            baseline: None,
+        };
+        Self { product: Arc::new(product), pipeline }
     }
 
     /// Knows what good parts looked like at calibration.
