@@ -9,7 +9,8 @@ use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::{Frame, Samples, decode};
 use mudenet_edge::decide::{Verdict, decide};
 use mudenet_edge::inspector::{Inspection, Inspector};
-use mudenet_edge::map::{Mask, RangeObserver, RangeStatistic};
+use mudenet_edge::map::{Mask, RangeObserver, RangeStatistic, Zone, Zones};
+use std::num::NonZeroUsize;
 
 const SIDE: usize = 64;
 
@@ -80,6 +81,44 @@ fn verdicts_are_those_of_the_full_run() {
             }
         }
         assert!(settled[0] > 0 && (settled[1] > 0) == clamp, "clamp {clamp}: {settled:?} were settled early");
+    }
+}
+
+#[test]
+fn zones_and_means_of_the_largest_pixels_are_judged_alike() {
+    let frames: Vec<Frame> = frames().into_iter().step_by(3).collect();
+    for clamp in [false, true] {
+        for (top, has_zones) in [(25, false), (1, true), (25, true)] {
+            let ranged = bundle(&frames, clamp);
+            let mut meta = ranged.meta().clone();
+            meta.scoring.top = NonZeroUsize::new(top).expect("at least 1");
+            let bundle = Bundle::assemble(ranged.graph().clone(), &meta).expect("a bundle");
+            let mut full = Inspector::new(&bundle).expect("the bundle loads");
+            let mut cascade = Inspector::cascaded(&bundle).expect("the bundle loads");
+            let scores: Vec<f32> = frames.iter().map(|f| full.inspect(f).expect("full").score.value).collect();
+            let (least, most) = scores.iter().fold((f32::MAX, f32::MIN), |(l, m), s| (l.min(*s), m.max(*s)));
+            let at = |share: f32| least + (most - least) * share;
+            if has_zones {
+                let zone = |name: &str, area, share| Zone { name: name.into(), area, threshold: at(share) };
+                let zones = vec![zone("left", [0, 0, 20, SIDE], 0.4), zone("corner", [40, 40, 24, 24], 1.1)];
+                let zones = Zones::new(zones).expect("zones");
+                full = full.with_zones(zones.clone());
+                cascade = cascade.with_zones(zones);
+            }
+            let mut settled = 0;
+            for threshold in [-0.2, 0.1, 0.5, 0.9, 1.2].map(at) {
+                full = full.with_threshold(threshold);
+                cascade = cascade.with_threshold(threshold);
+                for frame in &frames {
+                    let all = full.inspect(frame).expect("full");
+                    let some = cascade.inspect(frame).expect("cascade");
+                    let name = format!("clamp {clamp}, top {top}, zones {has_zones}, threshold {threshold}");
+                    assert_eq!(some.verdict, all.verdict, "{name}: {:?}", all.score);
+                    settled += usize::from(some != all);
+                }
+            }
+            assert!(settled > 0, "clamp {clamp}, top {top}, zones {has_zones}: nothing was left out");
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn every_test_that_security_names_exists() {
 fn packages(target: &str) -> Vec<serde_json::Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = std::process::Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target])
+        .args(["metadata", "--format-version", "1", "--locked", "--all-features", "--filter-platform", target])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

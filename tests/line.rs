@@ -246,6 +246,26 @@ fn a_recipe_that_is_not_trusted_takes_parts_again_only_when_it_was_loaded_again(
     assert!(done.parts.last().is_some_and(|part| part.accepted && part.part > 1010), "{done:?}");
 }
 
+/// A box whose first recipe could not be loaded in time, or at all, gets to work by resets alone.
+#[test]
+fn a_reset_loads_the_recipe_that_the_box_could_not_start_with() {
+    let mut rig = Rig::new(6);
+    rig.recipes = Some(Box::new(Proven(vec![true, false, false])));
+    rig.meets.push(Box::new(|line| {
+        let handle = line.handle();
+        std::thread::spawn(move || {
+            for _ in 0..4 {
+                std::thread::sleep(Duration::from_millis(300));
+                handle.reset();
+            }
+        });
+    }));
+    let done = rig.run_with(|_| GOOD, Steps::new());
+    done.assert_safe();
+    assert_eq!(done.counters().errors_of(ErrorCode::RecipeFailed), 2, "{done:?}");
+    assert!(done.parts.iter().filter(|part| part.accepted).count() >= 5, "{done:?}");
+}
+
 #[test]
 fn a_record_that_hangs_or_fails_does_not_stop_the_line() {
     for sink in [rig::Sink::Hangs, rig::Sink::Panics] {

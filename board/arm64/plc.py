@@ -2,6 +2,7 @@
 
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +107,21 @@ class Machine:
         self.until(what, look, 60)
 
 
+def start(machine: Machine, what: str) -> None:
+    """Starts the box. Where an emulated processor needs longer for the recipe than a box may, it is asked for anew."""
+    ready, loaded, resets = machine.message(r"H,\d+,Ready"), machine.says("recipe 1 loaded"), []
+    machine.shell("/opt/mudenet-edge run --config box.toml --verbose & echo started")
+
+    def look():
+        if not resets and loaded() and machine.lines and machine.lines[-1].endswith(",Error"):
+            machine.send("X")
+            machine.send("C,1")
+            resets.append(machine.lines[-1])
+        return ready()
+
+    machine.until(what, look)
+
+
 def inspect(machine: Machine, verdict: str, what: str) -> None:
     result = machine.message(r"R,\d+,(OK|NG|ERR),.*")
     machine.trigger()
@@ -128,6 +144,8 @@ def checked(line: bytes) -> str:
 
 
 def main() -> None:
+    # So that the emulator ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine = Machine(Path(sys.argv[1]))
     try:
         scenario(machine)
@@ -137,12 +155,19 @@ def main() -> None:
 
 def scenario(machine: Machine) -> None:
     machine.until("the machine boots", machine.says("MACHINE IS UP"))
-    done = machine.says(r"doctor \d+")
+    done = machine.says(r"doctor [012]\b")
     machine.shell("/opt/mudenet-edge doctor --config box.toml; echo doctor $?")
     machine.until("doctor looks at camera, lines and serial port", done)
-    ready = machine.message(r"H,\d+,Ready")
-    machine.shell("/opt/mudenet-edge run --config box.toml --verbose & echo started")
-    machine.until("the box becomes ready", ready)
+    told = machine.says(r"IDLE\s+(\d+) kB")
+    broken = machine.says("error 8: recipe not loaded")
+    machine.shell("cp part.toml kept; cp broken.toml part.toml; /opt/mudenet-edge run --config box.toml &")
+    machine.until("a box without its model runs", broken)
+    machine.shell("echo IDLE $(grep VmRSS /proc/$!/status | cut -d: -f2); kill $!; wait $!; cp kept part.toml")
+    idle = int(machine.until("and says how much memory it has", told)[1])
+    print(f"     {idle} KiB")
+    assert idle < 25 * 1024, idle
+
+    start(machine, "the box becomes ready")
     machine.levels("READY and NG are active, ERROR is not (active low)", {0: "hi", 1: "lo", 2: "hi", 5: "hi"})
 
     parts = []
@@ -170,7 +195,7 @@ def scenario(machine: Machine) -> None:
     machine.until("and recorded", lambda: True if records(machine) > before else None)
 
     # Every 150 ms, for the emulated button is down for 100 ms: far faster than parts can be inspected.
-    start, missed = len(machine.lines), machine.message(r"E,4")
+    before, missed = len(machine.lines), machine.message(r"E,4")
     for _ in range(12):
         machine.trigger()
         machine.read(0)
@@ -178,7 +203,7 @@ def scenario(machine: Machine) -> None:
     machine.until("a storm of triggers is missed triggers", missed)
     ready = machine.message(r"H,\d+,Ready")
     machine.until("after it the box is ready", ready)
-    assert not [line for line in machine.lines[start:] if re.match(r"R,\d+,(NG|ERR)", line)], machine.lines[start:]
+    assert not [line for line in machine.lines[before:] if re.match(r"R,\d+,(NG|ERR)", line)], machine.lines[before:]
     machine.send("X")
 
     answer = machine.message(r"L,2,ERR")
@@ -223,13 +248,11 @@ def scenario(machine: Machine) -> None:
     machine.shell("kill $!; wait $!; echo ended with $?")
     machine.until("a part in the middle of a SIGTERM has its result", result)
     machine.until("SIGTERM ends it", ended)
-    safe = machine.says(r"7 output lines are at their safe levels")
+    safe = machine.says(r"6 output lines are at their safe levels")
     machine.shell("/opt/mudenet-edge safe --config box.toml")
     machine.until("the safe levels are set, as a service does at its end", safe)
 
-    ready = machine.message(r"H,\d+,Ready")
-    machine.shell("/opt/mudenet-edge run --config box.toml & echo started")
-    machine.until("it starts again", ready)
+    start(machine, "it starts again")
     result = machine.message(r"R,(\d+),.*")
     machine.trigger()
     assert int(machine.until("with part numbers that go on", result)[1]) > parts[-1]

@@ -11,7 +11,7 @@ use mudenet_export::checkpoint::ModelRun;
 use mudenet_export::freeze::{Checks, FreezeOptions, Limits, freeze, freeze_stored, to_onnx};
 use mudenet_export::model::{Architecture, Mode};
 use mudenet_export::quantize::{
-    Form, Numbers, Plan, Program, Quantized, Rounding, Settings, quantize, round_weights, simple_plan,
+    Form, Layer, Numbers, Plan, Program, Quantized, Rounding, Settings, quantize, round_weights, simple_plan,
 };
 use mudenet_export::random;
 use mudenet_export::train::{Progress, Start, train};
@@ -43,7 +43,7 @@ fn images(count: i64) -> Tensor {
 }
 
 fn settings(form: Form, rounding: Rounding) -> Settings {
-    Settings { form, rounding, keep_above: f64::INFINITY, finish: 0 }
+    Settings { form, rounding, keep_above: f64::INFINITY, keep_share: 1.0, finish: 0 }
 }
 
 fn tract(graph: &pb::ModelProto, image: &Tensor) -> LevelScores {
@@ -145,7 +145,29 @@ fn sensitive_layers_stay_in_f32_where_that_is_asked_for() {
         let stored = format!("{}/weight{}", layer.name, if layer.weights_quantized { "/int8" } else { "" });
         assert!(names.contains(&&stored), "{stored}");
     }
+    assert!(mixed.layers.iter().any(|layer| layer.input_quantized && layer.weights_quantized));
+    between_codes_are_codes(mixed.model.graph.as_ref().unwrap());
     assert!(structural_error(&mixed.model, &graph) < structural_error(&all.model, &graph));
+
+    let share = 0.3;
+    let few = quantize(&graph, &images(4), &Settings { keep_share: share, ..some }).unwrap();
+    let kept = |layer: &&Layer| !layer.weights_quantized;
+    let weights: usize = few.layers.iter().map(|layer| layer.weights).sum();
+    let floats: usize = few.layers.iter().filter(kept).map(|layer| layer.weights).sum();
+    assert!(floats > 0 && floats as f64 <= share * weights as f64, "{floats} of {weights}");
+    let most = mixed.layers.iter().max_by(|a, b| a.weight_error.total_cmp(&b.weight_error)).unwrap();
+    assert!(few.layers.iter().filter(kept).any(|layer| layer.name == most.name), "the most sensitive comes first");
+}
+
+/// ONNX Runtime rounds the f32 weights of a convolution between tensors of 8 bits, with one scale for all channels.
+fn between_codes_are_codes(graph: &pb::GraphProto) {
+    let gives = |name: &String, op: &str| graph.node.iter().any(|n| n.output.contains(name) && n.op_type == op);
+    let reads = |name: &String, op: &str| graph.node.iter().find(|n| n.input.contains(name) && n.op_type == op);
+    for conv in graph.node.iter().filter(|node| node.op_type.starts_with("Conv")) {
+        let output = reads(&conv.output[0], "Relu").map_or(&conv.output[0], |relu| &relu.output[0]);
+        let between = gives(&conv.input[0], "DequantizeLinear") && reads(output, "QuantizeLinear").is_some();
+        assert!(!between || gives(&conv.input[1], "DequantizeLinear"), "{}", conv.name);
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
             "model": model, "sha256": bundle.sha256(), "bytes": bytes,
             "preprocess": meta.preprocess, "scoring": meta.scoring, "threshold": meta.threshold,
             "assumptions": meta.assumptions, "training": meta.training, "parity": meta.parity,
-            "engine": scorer.engine().to_string(), "operators": operators, "not_accelerated": scorer.not_accelerated(),
+            "engine": super::tune::engine(&scorer), "operators": operators, "not_accelerated": scorer.not_accelerated(),
         });
         format!("{object}\n")
     } else {
@@ -88,7 +88,7 @@ fn plan(scorer: &TractScorer) -> String {
         methods.iter().map(|(method, count)| format!("           {count} × {method}\n")).collect();
     let left = scorer.not_accelerated();
     let left = left.iter().map(|reason| format!("           not accelerated: {reason}\n"));
-    format!("computed   {}\n{}{}", scorer.engine(), counted.concat(), left.collect::<String>())
+    format!("computed   {}\n{}{}", super::tune::engine(scorer), counted.concat(), left.collect::<String>())
 }
 
 fn threshold(threshold: &Threshold) -> String {

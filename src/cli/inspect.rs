@@ -58,9 +58,12 @@ pub(super) struct Args {
     /// Reject above this score instead of the model's own threshold
     #[arg(long, value_name = "SCORE", value_parser = finite, allow_negative_numbers = true)]
     threshold: Option<f32>,
+    #[command(flatten)]
+    tune: super::tune::Tune,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    args.tune.install();
     if args.info {
         super::info::print(args.model.as_deref().unwrap_or(Path::new("")), args.json)?;
         return Ok(ACCEPTED);

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod safe;
 mod schema;
+mod tune;
 #[cfg(feature = "update")]
 mod update;
 
@@ -73,6 +74,9 @@ enum Command {
 /// Runs the program; a command that fails prints one sentence and gives [`FAILED`].
 pub(crate) fn main() -> ExitCode {
     mudenet_edge::guard::silence_guarded_panics();
+    if log::set_logger(&Warnings).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -100,6 +104,23 @@ pub(crate) fn main() -> ExitCode {
         FAILED
     });
     ExitCode::from(code)
+}
+
+/// Prints what the library warns of as one `warning: …` line on stderr.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("mudenet")
+    }
+
+    fn log(&self, record: &log::Record) {
+        if self.enabled(record.metadata()) {
+            let _ = writeln!(std::io::stderr(), "warning: {}", one_line(&record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// Prints one `error: …` line on stderr. That stderr may be closed changes nothing.

@@ -81,9 +81,12 @@ pub(super) struct Args {
     /// Print a line a part on stderr
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    tune: super::tune::Tune,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    args.tune.install();
     let config = Config::load(&args.config)?;
     for warning in &config.warnings {
         print_error(&format!("warning: {}: {warning}", args.config.display()));

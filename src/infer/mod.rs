@@ -5,12 +5,14 @@ mod fuse;
 mod kernels;
 mod operator;
 mod tract;
+mod tune;
 
 use crate::map::{Branch, Grid, Upsample};
 use crate::preprocess::ModelInput;
 pub use kernels::Isa;
 pub use operator::Operator;
 pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
+pub use tune::{PlanSource, Tuner};
 
 /// What the networks say of every cell, ≥ 0: L maps of (h, w) cells for each branch that compares embeddings (Eq. 9, 10),
 /// and M for the memory, which has none where the bundle does not carry one.

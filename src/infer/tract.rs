@@ -1,6 +1,7 @@
 //! The [`Scorer`] on tract.
 
-use super::fuse::{Fused, Fusion, fuse};
+use super::fuse::{Fused, Fusion, Planning, fuse};
+use super::tune::{PlanSource, Tuner};
 use super::{InferError, Isa, LevelScores, Operator, Scorer};
 use crate::bundle::Bundle;
 use crate::preprocess::ModelInput;
@@ -58,6 +59,7 @@ pub struct TractScorer {
     /// One, or in a cascade two: all outputs but the logical one, and that one.
     parts: Vec<Part>,
     engine: Engine,
+    plan_source: PlanSource,
     height: usize,
     width: usize,
 }
@@ -67,16 +69,27 @@ struct Part {
     fusion: Fusion,
 }
 
+/// All outputs in one part.
+const WHOLE: [fn(usize) -> bool; 1] = [|_| true];
 /// Where the bundle's outputs stand in the graph.
 const LOGICAL_OUTPUT: usize = 1;
 
 impl TractScorer {
-    /// Prepares the networks of `bundle` on [`Engine::from_environment`].
+    /// Prepares the networks of `bundle` on [`Engine::from_environment`], with the plan of an installed [`Tuner`].
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn new(bundle: &Bundle) -> Result<Self, InferError> {
-        Self::with_engine(bundle, Engine::from_environment()?)
+        Self::with_parts(bundle, Engine::from_environment()?, &WHOLE, Tuner::installed())
+    }
+
+    /// Prepares the networks of `bundle` on `engine`, each layer as `tuner` finds it to be fastest on the threads of the
+    /// current rayon pool.
+    ///
+    /// # Errors
+    /// [`InferError::Load`] where tract cannot read or optimise the graph.
+    pub fn tuned(bundle: &Bundle, engine: Engine, tuner: &Tuner) -> Result<Self, InferError> {
+        Self::with_parts(bundle, engine, &WHOLE, Some(tuner))
     }
 
     /// Prepares the networks of `bundle` on `engine`.
@@ -84,27 +97,57 @@ impl TractScorer {
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
-        Self::with_parts(bundle, engine, &[|_| true])
+        Self::with_parts(bundle, engine, &WHOLE, None)
     }
 
-    /// Like [`TractScorer::with_engine`], so that [`Scorer::score_until`] can leave out the logical branch.
+    /// Like [`TractScorer::with_engine`], so that [`Scorer::score_until`] can leave out the logical branch, and with the plan
+    /// of an installed [`Tuner`].
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn cascaded(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
-        Self::with_parts(bundle, engine, &[|output| output != LOGICAL_OUTPUT, |output| output == LOGICAL_OUTPUT])
+        let parts: [fn(usize) -> bool; 2] = [|output| output != LOGICAL_OUTPUT, |output| output == LOGICAL_OUTPUT];
+        Self::with_parts(bundle, engine, &parts, Tuner::installed())
     }
 
-    fn with_parts(bundle: &Bundle, engine: Engine, parts: &[fn(usize) -> bool]) -> Result<Self, InferError> {
+    fn with_parts(
+        bundle: &Bundle,
+        engine: Engine,
+        parts: &[fn(usize) -> bool],
+        tuner: Option<&Tuner>,
+    ) -> Result<Self, InferError> {
+        let tuner = tuner.filter(|_| engine != Engine::Plain);
+        let name = engine.to_string();
+        let mut planning = match tuner {
+            None => Planning::Estimate,
+            Some(tuner) => match tuner.recall(bundle.sha256(), &name) {
+                Some(known) => Planning::Known(known),
+                None => Planning::Measure(tuner.clock(), Default::default()),
+            },
+        };
         let load = |e: TractError| InferError::Load(format!("{e:#}"));
-        let parts = parts.iter().map(|outputs| prepare(bundle, engine, *outputs)).collect::<TractResult<_>>();
+        let parts = parts.iter().map(|outputs| prepare(bundle, engine, *outputs, &mut planning));
+        let parts = parts.collect::<TractResult<_>>().map_err(load)?;
+        let plan_source = match &planning {
+            Planning::Estimate => PlanSource::Estimated,
+            Planning::Known(_) => PlanSource::Remembered,
+            Planning::Measure(_, found) => {
+                tuner.into_iter().for_each(|tuner| tuner.remember(bundle.sha256(), &name, found));
+                PlanSource::Measured
+            }
+        };
         let preprocess = &bundle.meta().preprocess;
-        Ok(Self { parts: parts.map_err(load)?, engine, height: preprocess.height, width: preprocess.width })
+        Ok(Self { parts, engine, plan_source, height: preprocess.height, width: preprocess.width })
     }
 
     /// What computes the networks.
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// Where the choice between ways to compute a layer is from.
+    pub fn plan_source(&self) -> PlanSource {
+        self.plan_source
     }
 
     /// What this project's operators compute, in an order of the graph; nothing on [`Engine::Plain`].
@@ -148,7 +191,7 @@ impl TractScorer {
 }
 
 /// The graph of those outputs that `outputs` wants.
-fn prepare(bundle: &Bundle, engine: Engine, outputs: fn(usize) -> bool) -> TractResult<Part> {
+fn prepare(bundle: &Bundle, engine: Engine, outputs: fn(usize) -> bool, planning: &mut Planning) -> TractResult<Part> {
     let mut fusion = Fusion::default();
     let mut model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
     let wanted = model.output_outlets()?.iter().enumerate().filter(|(index, _)| outputs(*index));
@@ -156,7 +199,7 @@ fn prepare(bundle: &Bundle, engine: Engine, outputs: fn(usize) -> bool) -> Tract
     model.select_output_outlets(&wanted)?;
     let mut model = model.into_typed()?.into_decluttered()?;
     if let Engine::Fused(isa) = engine {
-        fusion = fuse(&mut model, isa)?;
+        fusion = fuse(&mut model, isa, planning)?;
         if !fusion.left.is_empty() {
             log::warn!("not accelerated: {}", fusion.left.join("; "));
         }

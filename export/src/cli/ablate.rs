@@ -58,6 +58,10 @@ pub(super) struct Args {
     /// Augmentation by name or .toml file, see `mudenet-export presets`; the teacher takes its flips only
     #[arg(long)]
     preset: Option<String>,
+    /// Embeddings of good parts that all models remember; 0 shows what the trained branches do alone (A-026) [default: as
+    /// `freeze`]
+    #[arg(long, value_name = "COUNT")]
+    memory: Option<usize>,
     /// Kind of the activations in training
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
@@ -99,7 +103,7 @@ impl Args {
         let path = self.out.join("ablation.toml");
         let common = format!(
             "data = {:?}\nbackbone = {:?}\nepochs = {}\nteacher_epochs = {}\nwidth = {}\nsize = {}\ntarget = {:?}\n\
-             preset = {:?}\nprecision = {:?}\n",
+             preset = {:?}\nprecision = {:?}\nmemory = {:?}\n",
             std::path::absolute(&self.data)?,
             std::path::absolute(&self.backbone)?,
             self.epochs,
@@ -109,6 +113,7 @@ impl Args {
             choice_name(&self.target),
             self.preset.as_deref().unwrap_or("none"),
             choice_name(&self.precision),
+            self.memory.map_or("default".into(), |count| count.to_string()),
         );
         if let Ok(earlier) = std::fs::read_to_string(&path) {
             let lines = earlier.lines().zip(common.lines());
@@ -150,6 +155,9 @@ impl Job<'_> {
         let model = self.model(&folder, &teacher)?;
         let bundle = folder.join(format!("{}.onnx", self.trial.name()));
         let mut freeze: Vec<String> = vec!["freeze".into(), "--run".into(), text(&model)?, "-o".into(), text(&bundle)?];
+        if let Some(count) = self.args.memory {
+            freeze.extend(["--memory".into(), count.to_string()]);
+        }
         freeze.extend(self.trial.freeze.iter().cloned());
         self.command(&freeze)?;
         let outcome = evaluate(&Bundle::load(&bundle)?, set)?;

@@ -18,10 +18,10 @@ use tch::Device;
 /// Settings that decide what a training gives; a resumed one has them from its checkpoint.
 #[derive(clap::Args)]
 pub(super) struct Common {
-    /// Settings by name: a category of MVTec AD, MVTec LOCO or VisA (see `mudenet-export presets`), or a .toml file;
-    /// options given beside it go first
+    /// Settings by name: `paper`, a category of MVTec AD, MVTec LOCO or VisA (see `mudenet-export presets`), or a .toml
+    /// file; of several a later one goes first, and options given beside them before all
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
-    preset: Option<String>,
+    preset: Vec<String>,
     /// Images a step [default: 8]
     #[arg(long, conflicts_with = "resume", value_parser = clap::value_parser!(u16).range(1..=512))]
     batch: Option<u16>,
@@ -91,12 +91,14 @@ pub(super) struct Running {
 }
 
 impl Common {
+    /// The presets' settings.
+    pub(super) fn preset(&self) -> anyhow::Result<Preset> {
+        Preset::all(&self.preset).map_err(anyhow::Error::msg)
+    }
+
     /// Options, then the preset's settings, then defaults.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let preset = match &self.preset {
-            Some(name) => Preset::find(name).map_err(anyhow::Error::msg)?,
-            None => Preset::default(),
-        };
+        let preset = self.preset()?;
         let within = |name: &str, value: f64, low: f64, high: f64| {
             anyhow::ensure!((low..=high).contains(&value), "--{name}: expected {low} to {high}, got {value}");
             Ok(value)

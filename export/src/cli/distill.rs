@@ -17,6 +17,9 @@ use tch::Device;
 /// Most images that principal components and global statistics are measured on.
 const STATISTICS_IMAGES: usize = 256;
 
+/// Channels that a backbone's first stage has.
+const STAGE_CHANNELS: usize = 256;
+
 /// Distil a teacher from an ImageNet backbone on images of good parts
 #[derive(clap::Args)]
 #[command(
@@ -41,16 +44,16 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "resume")]
     no_mirror: bool,
     /// What the teacher learns to give: the paper's random sample of the backbone's channels, or their leading principal
-    /// components over the good images
-    #[arg(long, value_enum, default_value_t = TargetKind::Principal, conflicts_with = "resume")]
-    target: TargetKind,
+    /// components over the good images (A-025) [default: principal]
+    #[arg(long, value_enum, conflicts_with = "resume")]
+    target: Option<TargetKind>,
     /// Share of images that get made-up damage, so that the teacher also learns what good parts do not show
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "resume")]
     damage: f64,
     /// Channels of the backbone's first stage to keep for the memory; 0 keeps none, so that the memory sees with the teacher
-    ///
-    #[arg(long, value_name = "CHANNELS", default_value_t = CHANNELS, value_parser = first_stage_channels, conflicts_with = "resume")]
-    first_stage: usize,
+    /// (A-029) [default: 192]
+    #[arg(long, value_name = "CHANNELS", value_parser = first_stage_channels, conflicts_with = "resume")]
+    first_stage: Option<usize>,
     #[command(flatten)]
     layers: Layers,
     /// How the target, of a quarter of the image's size, meets embeddings of half of it
@@ -80,8 +83,8 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn first_stage_channels(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|channels| *channels <= 256);
-    number.ok_or_else(|| format!("expected a number from 0 to 256, got {text:?}"))
+    let number = text.parse().ok().filter(|channels| *channels <= STAGE_CHANNELS);
+    number.ok_or_else(|| format!("expected a number from 0 to {STAGE_CHANNELS}, got {text:?}"))
 }
 
 /// Channels of a named or numbered width.
@@ -120,19 +123,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (Some(out), Some(path)) = (&args.out, &args.backbone) else { bail!("--backbone and --out are needed") };
     let mut settings = args.common.settings()?;
     settings.augmentation.damage = args.damage;
+    let preset = args.common.preset()?;
+    let target = args.target.or(preset.target).unwrap_or(TargetKind::Principal);
+    let first_stage = args.first_stage.or(preset.first_stage).unwrap_or(CHANNELS);
+    ensure!(first_stage <= STAGE_CHANNELS, "first-stage: expected 0 to {STAGE_CHANNELS}, got {first_stage}");
     let &Layers { pool, block, projection, stem } = &args.layers;
     let choices = Choices { pool, block, projection, stem, decoder: DecoderEnd::default() };
     let architecture = Architecture::new(args.width, args.size).map_err(anyhow::Error::msg)?.with(choices);
-    let channels = match args.target {
+    let channels = match target {
         TargetKind::Sample => sample_channels(architecture.embedding as usize, settings.seed),
         TargetKind::Principal => Vec::new(),
     };
     let mut run = TeacherRun {
         architecture,
         backbone: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        target: args.target,
+        target,
         channels,
-        mirror: !args.no_mirror,
+        mirror: !args.no_mirror && preset.mirror.unwrap_or(true),
         settings: settings.clone(),
         data: args.data.clone(),
         images: 0,
@@ -142,7 +149,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         backbone_sha256: None,
         match_sizes: args.match_sizes,
         z_score: args.z_score,
-        first_stage: args.first_stage,
+        first_stage,
     };
     run.check().map_err(anyhow::Error::msg)?;
     let backbone = Backbone::load(path, device)?;

@@ -5,6 +5,7 @@ use mudenet_edge::bundle::{Bundle, RuntimeParity};
 use mudenet_edge::map::{RangeStatistic, Weights};
 use mudenet_edge::record::write_file;
 use mudenet_export::checkpoint::ModelRun;
+use mudenet_export::data::Preset;
 use mudenet_export::freeze::{Checks, FreezeOptions, freeze, freeze_stored};
 use mudenet_export::memory::{Distance, Remembered};
 use mudenet_export::quantize::{Form, Layer, Rounding, Settings};
@@ -35,6 +36,10 @@ pub(super) struct Args {
     /// Folder that `mudenet-export train` wrote
     #[arg(long)]
     run: PathBuf,
+    /// Settings by name, as for `distill` and `train`: memory and margin are taken from it, and `paper` takes neither; of
+    /// several a later one goes first, and options given beside them before all
+    #[arg(long, value_name = "NAME")]
+    preset: Vec<String>,
     /// Outer cells of the map to leave out; 0 is the paper (A-017) [default: one for each 64 pixels of the input]
     #[arg(long)]
     margin: Option<usize>,
@@ -60,8 +65,8 @@ pub(super) struct Args {
     /// How weights lose their bits
     #[arg(long, value_enum, default_value_t)]
     rounding: Rounding,
-    /// Keep a weight or input in f32 whose fewer bits alone change the scores by more than this, relative [default: quantize
-    /// all]
+    /// Keep a weight or input in f32 whose fewer bits alone change the scores by more than this, relative [default: 0.025
+    /// with full, for a hundredth of the weights at most; else no limit]
     #[arg(long, value_name = "ERROR")]
     keep_above: Option<f64>,
     /// Train students and autoencoder so many steps through their rounding, to keep what the scores are made of
@@ -82,9 +87,9 @@ pub(super) struct Args {
     /// Write the file even where the scores change more than the limits below
     #[arg(long)]
     force: bool,
-    /// Embeddings of good parts to remember as a third branch; 0 turns it off
-    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
-    memory: usize,
+    /// Embeddings of good parts to remember as a third branch; 0 turns it off (A-026) [default: 2000]
+    #[arg(long, value_name = "COUNT")]
+    memory: Option<usize>,
     /// Whose embeddings are remembered (A-029) [default: first-stage, or teacher where the run has no first stage]
     #[arg(long, value_enum)]
     remember: Option<Remembered>,
@@ -100,6 +105,13 @@ pub(super) struct Args {
     out: PathBuf,
 }
 
+/// Error of the scores from which on `full` leaves a tensor in f32. Measured on bottle, metal_plate and tray: see
+/// docs/quantization.md.
+const KEEP_ABOVE: f64 = 0.025;
+/// Share of the weights that `full` may leave in f32, which keeps the file below 28 % of f32.
+const KEEP_SHARE: f64 = 0.01;
+/// Embeddings that a model remembers unless asked otherwise.
+const MEMORY: usize = 2000;
 /// What the branches count with a memory beside them.
 const WITH_MEMORY: Weights = Weights { structural: 0.1, logical: 0.1, memory: 1.0 };
 
@@ -134,17 +146,19 @@ fn parse_weights(text: &str) -> Result<Weights, String> {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (run, networks) = ModelRun::read(&args.run)?;
-    let weights = match (&args.weights, args.memory) {
+    let preset = Preset::all(&args.preset).map_err(anyhow::Error::msg)?;
+    let memory = args.memory.or(preset.memory).unwrap_or(MEMORY);
+    let weights = match (&args.weights, memory) {
         (Some(weights), _) => *weights,
         (None, 0) => FreezeOptions::PAPER.weights,
         (None, _) => WITH_MEMORY,
     };
     let options = FreezeOptions {
-        margin: args.margin,
+        margin: args.margin.or(preset.margin),
         sigma: args.sigma,
         clamp: args.clamp,
         threshold: args.threshold,
-        memory: args.memory,
+        memory,
         remembered: args.remember,
         distance: args.distance,
         weights,
@@ -160,8 +174,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}: {}", args.out.display(), summary(&bundle));
         return Ok(());
     };
-    let keep_above = args.keep_above.unwrap_or(f64::INFINITY);
-    let settings = Settings { form, rounding: args.rounding, keep_above, finish: args.finish };
+    let (keep_above, keep_share) = match (args.keep_above, form) {
+        (Some(error), _) => (error, 1.0),
+        (None, Form::Full) => (KEEP_ABOVE, KEEP_SHARE),
+        (None, _) => (f64::INFINITY, 0.0),
+    };
+    let settings = Settings { form, rounding: args.rounding, keep_above, keep_share, finish: args.finish };
     let checks = Checks {
         calibration: args.calibration.clone(),
         test: args.test.clone(),

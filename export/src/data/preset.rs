@@ -1,10 +1,11 @@
-//! Settings with names: the augmentation of the paper's Tables A.16–A.18, and files of one's own.
+//! Settings with names: the paper's method, the augmentation of its Tables A.16–A.18, and files of one's own.
 
+use crate::backbone::TargetKind;
 use crate::train::{Precision, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Settings of a training, each of them optional.
+/// Settings of `distill`, `train` and `freeze`, each of them optional; a command takes those that it has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Preset {
@@ -34,6 +35,16 @@ pub struct Preset {
     pub clip: Option<f64>,
     /// Epochs without a lower held-back loss after which training stops.
     pub patience: Option<usize>,
+    /// What the teacher learns to give.
+    pub target: Option<TargetKind>,
+    /// Mirrored borders instead of the backbone's zero padding.
+    pub mirror: Option<bool>,
+    /// Channels of the backbone's first stage to keep for the memory, 0–256.
+    pub first_stage: Option<usize>,
+    /// Embeddings of good parts to remember.
+    pub memory: Option<usize>,
+    /// Outer cells of the map to leave out.
+    pub margin: Option<usize>,
 }
 
 /// Which mirrorings a good part may have.
@@ -92,17 +103,31 @@ const TABLE: [(&str, &str); 32] = [
     ("visa/pipe_fryum", "HVR"),
 ];
 
+/// The name of the preset that does everything as the paper does.
+const PAPER: &str = "paper";
+
 /// The names of the built-in presets.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
-    TABLE.iter().map(|(name, _)| *name)
+    std::iter::once(PAPER).chain(TABLE.iter().map(|(name, _)| *name))
 }
 
 impl Preset {
-    /// A built-in preset (`mvtec-ad/cable`), or a TOML file of settings.
+    /// All of `names` together, where a later one goes before an earlier one.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn all(names: &[String]) -> Result<Self, String> {
+        names.iter().try_fold(Self::default(), |settings, name| Ok(Self::find(name)?.or(settings)))
+    }
+
+    /// A built-in preset (`paper`, `mvtec-ad/cable`), or a TOML file of settings.
     ///
     /// # Errors
     /// A sentence naming the file and the key, or that there is no such preset.
     pub fn find(name: &str) -> Result<Self, String> {
+        if name == PAPER {
+            return Ok(Self::paper());
+        }
         if let Some((_, letters)) = TABLE.iter().find(|(known, _)| *known == name) {
             return Ok(Self::of_letters(letters));
         }
@@ -121,6 +146,47 @@ impl Preset {
         Err(format!("{name}: is neither a built-in preset nor a .toml file; {hint}"))
     }
 
+    /// The paper's training, and its networks and map without what this project adds. What the paper leaves open
+    /// has the same defaults with and without it, see ASSUMPTIONS.md.
+    fn paper() -> Self {
+        Self {
+            batch: Some(8),
+            rate: Some(1e-3),
+            schedule: Some(Schedule::Constant),
+            epochs: Some(500),
+            target: Some(TargetKind::Sample),
+            mirror: Some(false),
+            first_stage: Some(0),
+            memory: Some(0),
+            margin: Some(0),
+            ..Self::default()
+        }
+    }
+
+    /// These settings, and `other`'s where there are none.
+    fn or(self, other: Self) -> Self {
+        Self {
+            flip: self.flip.or(other.flip),
+            rotate: self.rotate.or(other.rotate),
+            jitter: self.jitter.or(other.jitter),
+            batch: self.batch.or(other.batch),
+            rate: self.rate.or(other.rate),
+            schedule: self.schedule.or(other.schedule),
+            epochs: self.epochs.or(other.epochs),
+            minutes: self.minutes.or(other.minutes),
+            seed: self.seed.or(other.seed),
+            precision: self.precision.or(other.precision),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            clip: self.clip.or(other.clip),
+            patience: self.patience.or(other.patience),
+            target: self.target.or(other.target),
+            mirror: self.mirror.or(other.mirror),
+            first_stage: self.first_stage.or(other.first_stage),
+            memory: self.memory.or(other.memory),
+            margin: self.margin.or(other.margin),
+        }
+    }
+
     fn of_letters(letters: &str) -> Self {
         let flip = match (letters.contains('H'), letters.contains('V')) {
             (true, true) => Flip::Hv,
@@ -130,5 +196,35 @@ impl Preset {
         };
         let when = |letter, amount| Some(if letters.contains(letter) { amount } else { 0.0 });
         Self { flip: Some(flip), rotate: when('R', ROTATION), jitter: when('C', JITTER), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_preset_goes_before_an_earlier_one() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own.toml");
+        std::fs::write(&own, "epochs = 40\nmargin = 2\nfirst-stage = 64\n").unwrap();
+        let own = own.to_str().unwrap();
+        let both = Preset::all(&names(&["paper", "mvtec-ad/cable", own])).unwrap();
+        assert_eq!((both.epochs, both.margin, both.first_stage), (Some(40), Some(2), Some(64)));
+        assert_eq!((both.memory, both.mirror, both.target), (Some(0), Some(false), Some(TargetKind::Sample)));
+        assert_eq!((both.flip, both.rotate), (Some(Flip::H), Some(0.0)));
+        let other = Preset::all(&names(&[own, "paper"])).unwrap();
+        assert_eq!((other.epochs, other.margin, other.first_stage), (Some(500), Some(0), Some(0)));
+        let error = Preset::all(&names(&["paper", "paperr"])).unwrap_err();
+        assert!(error.contains("paperr: is neither"), "{error}");
+    }
+
+    #[test]
+    fn what_presets_print_is_read_as_the_same() {
+        for name in preset_names() {
+            let preset = Preset::find(name).unwrap();
+            assert_eq!(toml::from_str::<Preset>(&toml::to_string(&preset).unwrap()).unwrap(), preset, "{name}");
+        }
     }
 }

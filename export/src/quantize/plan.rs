@@ -4,7 +4,7 @@ use super::error::scores_error;
 use super::finish::finish;
 use super::observe::{Observed, Observer, observe};
 use super::sequence::{quantize_weights, remembered_energies};
-use super::{Form, MIN_IMAGES, Numbers, Plan, Program, QuantizeError, Rounding, rewrite};
+use super::{Activation, Form, MIN_IMAGES, Numbers, Op, Plan, Program, QuantizeError, Rounding, rewrite};
 use mudenet_edge::bundle::{INPUT, pb};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +22,8 @@ pub struct Settings {
     pub rounding: Rounding,
     /// Tensors whose error alone, as in [`Layer`], is above this stay in f32.
     pub keep_above: f64,
+    /// Largest share of all weights that stay in f32 for that, 0–1; those whose errors are largest come first.
+    pub keep_share: f64,
     /// Steps of training the rounded weights of every network but the teacher; 8-bit forms only.
     pub finish: usize,
 }
@@ -81,7 +83,6 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
     let full = settings.form == Form::Full;
     let observed = if full { observe(&program, &known, &expected) } else { Observed::default() };
     let mut layers = Vec::new();
-    let mut float = BTreeSet::new();
     let mut activations = BTreeMap::new();
     for (node, conv) in program.convolutions() {
         let (values, shape) = program.weights(conv)?;
@@ -98,14 +99,11 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
             name: node.output.clone(),
             weights: values.len(),
             weight_error,
-            weights_quantized: weight_error <= settings.keep_above,
+            weights_quantized: true,
             input_error,
             observer: observed.observers.get(input).copied(),
             input_quantized: input_error.is_some_and(|error| error <= settings.keep_above),
         };
-        if !layer.weights_quantized {
-            float.insert(conv.weight.clone());
-        }
         if layer.input_quantized
             && let Some(activation) = observed.activations.get(input)
         {
@@ -113,10 +111,57 @@ pub fn quantize(model: &pb::ModelProto, images: &Tensor, settings: &Settings) ->
         }
         layers.push(layer);
     }
+    let float = keep(&program, settings, &mut layers);
+    keep_whole(&program, &float, &mut activations, &mut layers);
     let mut plan: Plan = quantize_weights(&program, images, settings, activations, &float)?;
     if settings.finish > 0 && settings.form != Form::F16 {
         // The students follow the teacher, whose own rounding is part of what they are compared with.
         tch::with_grad(|| finish(model, images, &mut plan, settings.finish, |layer| !layer.starts_with("teacher/")))?;
     }
     Ok(Quantized { model: rewrite(model, &plan)?, layers })
+}
+
+/// The weights that stay in f32, which is noted in `layers`.
+fn keep(program: &Program, settings: &Settings, layers: &mut [Layer]) -> BTreeSet<String> {
+    let all: usize = layers.iter().map(|layer| layer.weights).sum();
+    let mut left = settings.keep_share * all as f64;
+    let mut sensitive: Vec<_> =
+        layers.iter_mut().zip(program.convolutions()).filter(|(l, _)| l.weight_error > settings.keep_above).collect();
+    sensitive.sort_by(|(a, _), (b, _)| b.weight_error.total_cmp(&a.weight_error));
+    let mut float = BTreeSet::new();
+    for (layer, (_, conv)) in sensitive {
+        if layer.weights as f64 <= left {
+            left -= layer.weights as f64;
+            layer.weights_quantized = false;
+            float.insert(conv.weight.clone());
+        }
+    }
+    float
+}
+
+/// Leaves in f32 what a layer of f32 weights reads where its output is in 8 bits: between tensors of 8 bits ONNX Runtime
+/// (1.32) takes it upon itself to round the weights as well, with one scale for all channels.
+fn keep_whole(
+    program: &Program,
+    float: &BTreeSet<String>,
+    activations: &mut BTreeMap<String, Activation>,
+    layers: &mut [Layer],
+) {
+    let kept: Vec<&String> = program
+        .convolutions()
+        .filter(|(node, conv)| {
+            let relu = program.nodes.iter().find(|n| matches!(n.op, Op::Relu) && n.inputs.contains(&node.output));
+            let eight_bits = |name: &String| activations.contains_key(name);
+            float.contains(&conv.weight)
+                && (eight_bits(&node.output) || relu.is_some_and(|relu| eight_bits(&relu.output)))
+        })
+        .filter_map(|(node, _)| node.inputs.first())
+        .collect();
+    for input in kept {
+        activations.remove(input);
+        let readers = program.convolutions().filter(|(node, _)| node.inputs.first() == Some(input));
+        for (node, _) in readers {
+            layers.iter_mut().filter(|layer| layer.name == node.output).for_each(|layer| layer.input_quantized = false);
+        }
+    }
 }

@@ -14,7 +14,8 @@ const FRAMES: usize = 20;
 /// Times the networks of `bundle` on `threads` threads, both kinds of frames in turn.
 pub(super) fn measure(bundle: &Bundle, picture: &[u8], threads: usize) -> anyhow::Result<Cascade> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
-    let mut scorer = TractScorer::cascaded(bundle, Engine::from_environment()?)?;
+    let engine = Engine::from_environment()?;
+    let mut scorer = pool.install(|| TractScorer::cascaded(bundle, engine))?;
     let input = bundle.meta().preprocess.apply(&decode_bytes(picture).map_err(anyhow::Error::msg)?)?;
     let mut times = [Vec::new(), Vec::new()];
     // The first frame pays for memory that later ones find in place.

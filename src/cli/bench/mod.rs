@@ -38,6 +38,7 @@ Examples:
   mudenet-edge bench --model part.onnx --threads 1 --json > before.json
   mudenet-edge bench --compare before.json after.json
   mudenet-edge bench --model part.onnx --assert 'p99<40ms' --assert 'fps>25'
+  mudenet-edge bench --model part.onnx --tune --plan
   mudenet-edge bench --model part.onnx --soak 30m";
 
 /// Measure a model on this machine: latency, stages, operators, memory
@@ -84,6 +85,8 @@ pub(super) struct Args {
     /// interleave runtimes
     #[arg(long, value_name = "INPUT", conflicts_with_all = ["plan", "soak", "compare"])]
     serve: Option<PathBuf>,
+    #[command(flatten)]
+    tune: super::tune::Tune,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
@@ -91,6 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         print!("{}", compare::text(&compare::load(a)?, &compare::load(b)?));
         return Ok(ACCEPTED);
     }
+    args.tune.install();
     let model = args.model.as_deref().context("--model is missing")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let default = if args.streams.get() > 1 { 1 } else { cores };
@@ -115,7 +119,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         model_sha256: bundle.sha256().to_owned(),
         input: [preprocess.height, preprocess.width],
         machine: Machine::here(),
-        engine: path.scorer().engine().to_string(),
+        engine: super::tune::engine(path.scorer()),
         threads,
         streams: args.streams.get(),
         load_ms,

@@ -21,7 +21,7 @@ pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<
     let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
     let start = now();
     let bundle = Bundle::load(model)?;
-    let mut scorer = TractScorer::new(&bundle)?;
+    let mut scorer = pool.install(|| TractScorer::new(&bundle))?;
     let load_ms = 1e3 * (now() - start).as_secs_f64();
     let preprocess = &bundle.meta().preprocess;
     let input = ModelInput::new(preprocess.height, preprocess.width, values)

@@ -38,6 +38,11 @@ pub(in super::super) struct Convolution {
 }
 
 impl Convolution {
+    /// Whether each pixel becomes one by itself.
+    pub(in super::super) fn is_pointwise(&self) -> bool {
+        (self.kernel, self.stride, self.pad, self.transposed) == ([1, 1], [1, 1], [0, 0], false)
+    }
+
     /// Multiplications that give `outputs` rows and columns from the map of `input`.
     pub(in super::super) fn multiplications(&self, outputs: [usize; 2], input: &Node) -> u64 {
         let [rows, columns] = if self.transposed { [input.shape.height, input.shape.width] } else { outputs };
@@ -68,6 +73,8 @@ pub(in super::super) struct Pooling {
     pub stride: [usize; 2],
     /// Rows above and columns left of the map that the first window covers.
     pub pad: [usize; 2],
+    /// Rows and columns of the map.
+    pub of: [usize; 2],
 }
 
 /// How a node's map comes about.
@@ -75,14 +82,19 @@ pub(in super::super) struct Pooling {
 pub(in super::super) enum Layer {
     /// Given from outside, perhaps rounded.
     Input { grid: Option<Grid> },
-    /// `activation(convolution + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded.
-    Convolve { term: Term, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
+    /// `activation(Σ of terms + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded.
+    Convolve { terms: Vec<Term>, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
+    /// The mean over terms of `activation(term)`.
+    Mean { terms: Vec<Term>, relu: bool },
     /// Σ over channels of (Σ of terms)²: one channel.
     Squares { terms: Vec<Term> },
     /// The smallest over channels of the convolution: one channel.
     Smallest { term: Term },
-    /// Each channel pooled.
-    Pool { input: Id, pooling: Pooling },
+    /// Each channel pooled, by one window after the other.
+    Pool { input: Id, poolings: Vec<Pooling> },
+    /// 2 × 2 pixels side by side as one, with C channels each: channel (2a + b)·C + c is c of the pixel in row a and column
+    /// b of them. The first pixel starts `before` rows above and columns left of the map, where zeros count.
+    Unshuffle { input: Id, before: [usize; 2] },
 }
 
 /// A layer and the shape of its map.
@@ -105,19 +117,19 @@ impl Node {
     pub(in super::super) fn inputs(&self) -> Vec<Id> {
         match &self.layer {
             Layer::Input { .. } => vec![],
-            Layer::Convolve { term, residual, .. } => std::iter::once(term.input).chain(*residual).collect(),
-            Layer::Squares { terms } => terms.iter().map(|term| term.input).collect(),
+            Layer::Convolve { terms, residual, .. } => terms.iter().map(|term| term.input).chain(*residual).collect(),
+            Layer::Squares { terms } | Layer::Mean { terms, .. } => terms.iter().map(|term| term.input).collect(),
             Layer::Smallest { term } => vec![term.input],
-            Layer::Pool { input, .. } => vec![*input],
+            Layer::Pool { input, .. } | Layer::Unshuffle { input, .. } => vec![*input],
         }
     }
 
     /// The convolutions that this node is the sum of.
     pub(in super::super) fn terms(&self) -> &[Term] {
         match &self.layer {
-            Layer::Input { .. } | Layer::Pool { .. } => &[],
-            Layer::Convolve { term, .. } | Layer::Smallest { term } => std::slice::from_ref(term),
-            Layer::Squares { terms } => terms,
+            Layer::Input { .. } | Layer::Pool { .. } | Layer::Unshuffle { .. } => &[],
+            Layer::Smallest { term } => std::slice::from_ref(term),
+            Layer::Convolve { terms, .. } | Layer::Squares { terms } | Layer::Mean { terms, .. } => terms,
         }
     }
 
@@ -125,7 +137,29 @@ impl Node {
     pub(in super::super) fn grid(&self) -> Option<Grid> {
         match self.layer {
             Layer::Input { grid } | Layer::Convolve { grid, .. } => grid,
-            Layer::Squares { .. } | Layer::Smallest { .. } | Layer::Pool { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// Multiplications by the definition of its convolutions; `graph` is the node's.
+    pub(in super::super) fn multiplications(&self, graph: &Graph) -> u64 {
+        let count = |term: &Term| term.convolution.multiplications(self.convolved(), &graph.nodes[term.input]);
+        self.terms().iter().map(count).sum()
+    }
+
+    /// Renames the nodes that this one is computed from.
+    pub(in super::super) fn read_from(&mut self, renamed: impl Fn(Id) -> Id) {
+        match &mut self.layer {
+            Layer::Input { .. } => {}
+            Layer::Convolve { terms, residual, .. } => {
+                terms.iter_mut().for_each(|term| term.input = renamed(term.input));
+                residual.iter_mut().for_each(|id| *id = renamed(*id));
+            }
+            Layer::Squares { terms } | Layer::Mean { terms, .. } => {
+                terms.iter_mut().for_each(|term| term.input = renamed(term.input));
+            }
+            Layer::Smallest { term } => term.input = renamed(term.input),
+            Layer::Pool { input, .. } | Layer::Unshuffle { input, .. } => *input = renamed(*input),
         }
     }
 

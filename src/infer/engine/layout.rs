@@ -1,6 +1,6 @@
 //! Where each map lies in memory.
 
-use super::graph::{Graph, Id, Layer, Shape};
+use super::graph::{Graph, Id, Layer, Node, Shape};
 use super::plan::{Plan, WINOGRAD_CHANNELS};
 use super::taps;
 use crate::infer::kernels::{Grid, padded};
@@ -49,7 +49,9 @@ impl Layout {
 
 /// A layout for each node.
 pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
-    let residuals: Vec<Id> = graph.nodes.iter().filter_map(|node| node.residual()).collect();
+    let pooled = |node: &Node| if let Layer::Pool { input, .. } = node.layer { Some(input) } else { None };
+    let whole_vectors: Vec<Id> =
+        graph.nodes.iter().flat_map(|node| [node.residual(), pooled(node)]).flatten().collect();
     let mut layouts: Vec<Layout> = graph
         .nodes
         .iter()
@@ -59,7 +61,7 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
             let scalar = matches!(node.layer, Layer::Input { .. } | Layer::Squares { .. } | Layer::Smallest { .. });
             let codes = plan.stored[id];
             let most = if codes.is_some() { 5 } else { WINOGRAD_CHANNELS };
-            let dense = scalar && channels < most && !residuals.contains(&id);
+            let dense = scalar && channels < most && !whole_vectors.contains(&id);
             let pitch = match (dense, codes) {
                 (false, _) => padded(channels),
                 (true, Some(_)) => 4,
@@ -69,6 +71,13 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
         })
         .collect();
     for (id, node) in graph.nodes.iter().enumerate() {
+        if let Layer::Unshuffle { input, before } = node.layer {
+            let from = graph.nodes[input].shape;
+            let beyond =
+                |axis: usize, size: usize, of: usize| before[axis].max((2 * size).saturating_sub(before[axis] + of));
+            let border = beyond(0, node.shape.height, from.height).max(beyond(1, node.shape.width, from.width));
+            layouts[input].halo = layouts[input].halo.max(border);
+        }
         for term in node.terms() {
             let input = graph.nodes[term.input].shape;
             for (axis, size) in [input.height, input.width].into_iter().enumerate() {

@@ -7,18 +7,22 @@ mod phase;
 mod plan;
 mod pool;
 mod rotate;
+mod simplify;
 mod step;
 mod taps;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tune;
 
 use super::Operator;
 use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
+pub(super) use plan::Choice;
 use plan::Plan;
 use rayon::prelude::*;
+use simplify::Simplified;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use step::Step;
@@ -32,6 +36,8 @@ pub(super) struct Network {
     slots: Vec<Layout>,
     inputs: Vec<Id>,
     outputs: Vec<Id>,
+    /// For each node the one of the given graph that it stands for.
+    origin: Vec<Id>,
     timer: Timer,
 }
 
@@ -52,14 +58,17 @@ pub(super) struct Workspace(Buffer);
 type Maps<'a> = [RwLock<&'a mut [f32]>];
 
 impl Network {
-    /// Plans `graph`.
-    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
-        let plan = Plan::new(isa, graph);
+    /// Plans `graph`: each node as `choices`, which may be fewer, say, else as it is cheapest by estimate.
+    pub(super) fn new(isa: Isa, graph: &Graph, choices: &[Option<Choice>]) -> Self {
+        let Simplified { graph, origin, direct } = Simplified::new(graph, choices);
+        let graph = &graph;
+        let choices: Vec<Option<Choice>> = origin.iter().map(|id| choices.get(*id).copied().flatten()).collect();
+        let plan = Plan::new(isa, graph, &choices);
         let layouts = layouts(graph, &plan);
         let slots = Slots::assign(graph, &layouts);
         let nodes: Vec<Planned> = (0..graph.nodes.len())
             .map(|id| Planned {
-                step: Step::new(isa, graph, &plan, &layouts, id),
+                step: Step::new(isa, graph, &plan, &layouts, id, direct[id]),
                 grid: graph.nodes[id].grid(),
                 slot: slots.of[id],
                 layout: layouts[id],
@@ -67,12 +76,12 @@ impl Network {
             .collect();
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
         let timer = Timer::new(nodes.len());
-        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone(), timer }
+        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone(), origin, timer }
     }
 
-    /// What is computed, in the order of the graph's nodes, without the inputs; `names` has one entry a node.
+    /// What is computed, in the order of the graph's nodes, without the inputs; `names` has one entry a node that was given.
     pub(super) fn operators(&self, names: &[String]) -> Vec<Operator> {
-        let named = self.nodes.iter().zip(names);
+        let named = self.nodes.iter().zip(self.origin.iter().map(|id| &names[*id]));
         named.filter_map(|(node, name)| Some(node.step.as_ref()?.operator(name))).collect()
     }
 

@@ -1,23 +1,41 @@
 //! How each layer is computed and each map stored on one processor.
 
 use super::eight_bits::EightBits;
-use super::graph::{Graph, Id, Layer, Node, Pooling, Term};
-use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, Tile};
+use super::graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
+use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, MAX_TERMS, Tile};
+use serde::{Deserialize, Serialize};
 
 /// Fewest outputs for which the transforms of a Winograd convolution pay.
-const WINOGRAD_OUTPUTS: usize = 64;
+pub(super) const WINOGRAD_OUTPUTS: usize = 64;
 /// Fewest channels of the input for which they pay.
 pub(super) const WINOGRAD_CHANNELS: usize = 8;
 
 /// How a layer's convolutions are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Method {
-    Pool(Pooling),
+    /// No convolution: pixels are only picked, averaged or moved.
+    Move,
     Winograd(Tile),
     /// Sums of f32.
     Direct,
     /// Sums of products of bytes; the weights of each term.
     Codes(Vec<EightBits>),
+}
+
+/// A way to compute a layer, where there is more than one.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum Choice {
+    /// By transforms.
+    Winograd,
+    /// By sums of f32.
+    Direct,
+    /// By sums of products of bytes.
+    Bytes,
+}
+
+impl Choice {
+    pub(super) const ALL: [Self; 3] = [Self::Winograd, Self::Direct, Self::Bytes];
 }
 
 /// What was chosen for the nodes of a graph.
@@ -30,7 +48,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(isa: Isa, graph: &Graph) -> Self {
+    /// The cheapest methods by estimate, or those of `choices`, one for each node, where they fit.
+    pub(super) fn new(isa: Isa, graph: &Graph, choices: &[Option<Choice>]) -> Self {
         let mut plan =
             Self { methods: vec![None; graph.nodes.len()], stored: graph.nodes.iter().map(Node::grid).collect() };
         if !isa.has_dot_products() {
@@ -38,7 +57,7 @@ impl Plan {
         }
         let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
         for node in &graph.nodes {
-            if let Layer::Pool { input, .. } = node.layer {
+            if let Layer::Pool { input, .. } | Layer::Unshuffle { input, .. } = node.layer {
                 plan.stored[input] = None;
             }
         }
@@ -55,18 +74,24 @@ impl Plan {
             }
         }
         for (id, node) in graph.nodes.iter().enumerate() {
-            if let Layer::Pool { pooling, .. } = node.layer {
-                plan.methods[id] = Some(Method::Pool(pooling));
+            if let Layer::Pool { .. } | Layer::Unshuffle { .. } = node.layer {
+                plan.methods[id] = Some(Method::Move);
             }
             if node.terms().is_empty() {
                 continue;
             }
             let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());
-            plan.methods[id] = Some(match (codes, winograd(graph, node)) {
+            let choice = choices.get(id).copied().flatten();
+            let bytes_are_cheaper = |tile| match choice {
+                Some(Choice::Bytes) => true,
+                Some(Choice::Winograd) => false,
+                _ => codes_cost(isa, graph, node) < winograd_cost(graph, node, tile),
+            };
+            let may_be_direct = plan.terms_stored(node) == 0 && !matches!(node.layer, Layer::Mean { .. });
+            plan.methods[id] = Some(match (codes, tile(graph, node)) {
                 (Some(codes), None) => Method::Codes(codes),
-                (Some(codes), Some(tile)) if codes_cost(isa, graph, node) < winograd_cost(graph, node, tile) => {
-                    Method::Codes(codes)
-                }
+                (Some(codes), Some(tile)) if bytes_are_cheaper(tile) => Method::Codes(codes),
+                (_, Some(_)) if choice == Some(Choice::Direct) && may_be_direct => Method::Direct,
                 (_, Some(tile)) => Method::Winograd(tile),
                 (None, None) => Method::Direct,
             });
@@ -83,7 +108,10 @@ impl Plan {
     fn codes(&self, node: &Node) -> Option<Vec<EightBits>> {
         let terms = node.terms();
         let depth = |term: &Term| term.convolution.weights.len() / term.convolution.bias.len().max(1);
-        if terms.is_empty() || self.terms_stored(node) < terms.len() || terms.iter().any(|term| depth(term) > MAX_DEPTH)
+        if !(1..=MAX_TERMS).contains(&terms.len())
+            || matches!(node.layer, Layer::Mean { .. })
+            || self.terms_stored(node) < terms.len()
+            || terms.iter().any(|term| depth(term) > MAX_DEPTH)
         {
             return None;
         }
@@ -100,21 +128,28 @@ impl Plan {
         match self.terms_stored(node) {
             0 => true,
             count if has_codes && count == node.terms().len() => true,
-            _ => winograd(graph, node).is_some(),
+            _ => tile(graph, node).is_some(),
         }
     }
 }
 
 /// The transform that could compute `node`.
-fn winograd(graph: &Graph, node: &Node) -> Option<Tile> {
-    let Layer::Convolve { term, pool: false, .. } = &node.layer else { return None };
-    let convolution = &term.convolution;
+fn tile(graph: &Graph, node: &Node) -> Option<Tile> {
+    let (Layer::Convolve { terms, pool: false, .. } | Layer::Mean { terms, .. }) = &node.layer else { return None };
+    let [term, others @ ..] = &terms[..] else { return None };
+    let tile = |term: &Term| winograd(&term.convolution, graph.nodes[term.input].shape, node.shape);
+    let same = others.is_empty() || matches!(node.layer, Layer::Mean { .. });
+    tile(term).filter(|found| same && others.iter().all(|term| tile(term) == Some(*found)))
+}
+
+/// The transform that could compute a convolution from one map to another.
+pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape) -> Option<Tile> {
     let [kernel, columns] = convolution.kernel;
     let fits = kernel == columns
         && !convolution.transposed
         && convolution.stride == [1, 1]
-        && graph.nodes[term.input].shape.channels >= WINOGRAD_CHANNELS
-        && node.shape.height * node.shape.width >= WINOGRAD_OUTPUTS;
+        && from.channels >= WINOGRAD_CHANNELS
+        && to.height * to.width >= WINOGRAD_OUTPUTS;
     Tile::for_kernel(kernel).filter(|_| fits)
 }
 
@@ -132,11 +167,6 @@ fn winograd_cost(graph: &Graph, node: &Node, tile: Tile) -> f64 {
 fn codes_cost(isa: Isa, graph: &Graph, node: &Node) -> f64 {
     /// Of finishing one output.
     const FINISH: f64 = 10.0;
-    let products: u64 = node
-        .terms()
-        .iter()
-        .map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]))
-        .sum();
     let [height, width] = node.convolved();
-    products as f64 / isa.dot_speed() + FINISH * (node.shape.channels * height * width) as f64
+    node.multiplications(graph) as f64 / isa.dot_speed() + FINISH * (node.shape.channels * height * width) as f64
 }

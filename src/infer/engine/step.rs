@@ -1,14 +1,15 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
-use super::graph::{Convolution, Graph, Id, Layer, Pooling, Shape, Term};
+use super::graph::{Convolution, Graph, Id, Layer, Shape, Term};
 use super::layout::Layout;
 use super::phase::{Phase, Place};
 use super::plan::{Method, Plan};
+use super::pool::{Windows, unshuffle};
 use super::taps::period;
 use crate::infer::Operator;
 use crate::infer::kernels::{
-    AverageRows, Band, Buffer, Finish, Grid, Isa, Output, Residual, Tap, Tile, Values, ValuesMut, bytes, bytes_mut,
-    padded,
+    AverageRows, Band, Buffer, Finish, Grid, Isa, LANES, Output, Residual, Tap, Tile, Values, ValuesMut, bytes,
+    bytes_mut, padded,
 };
 use std::cell::RefCell;
 use std::ops::Range;
@@ -26,7 +27,6 @@ pub(super) struct Step {
     work: Work,
     layout: Layout,
     input_layouts: Vec<Layout>,
-    bias: Buffer,
     /// What the residual's values are multiplied with.
     residual: Option<f32>,
     relu: bool,
@@ -40,9 +40,29 @@ pub(super) struct Step {
 
 #[derive(Debug)]
 enum Work {
-    Winograd { tile: Tile, weights: Buffer, pad: [usize; 2] },
-    Gather { phases: Vec<Phase>, period: [usize; 2], pool: bool, reduction: Option<Reduction> },
-    Pool(Pooling),
+    /// The sum of what each part makes of one input.
+    Winograd {
+        tile: Tile,
+        parts: Vec<Part>,
+    },
+    Gather {
+        phases: Vec<Phase>,
+        period: [usize; 2],
+        pool: bool,
+        reduction: Option<Reduction>,
+        /// Rows follow each other without a border, in all maps alike.
+        seamless: bool,
+    },
+    Pool(Windows),
+    Unshuffle([usize; 2]),
+}
+
+/// A convolution by transforms.
+#[derive(Debug)]
+struct Part {
+    weights: Buffer,
+    bias: Buffer,
+    pad: [usize; 2],
 }
 
 /// How an output's channels become one.
@@ -58,6 +78,7 @@ enum Reduction {
 struct Scratch {
     buffer: Buffer,
     taps: Vec<Tap>,
+    least: Vec<f32>,
 }
 
 thread_local! {
@@ -65,12 +86,15 @@ thread_local! {
 }
 
 impl Step {
-    /// The step that computes node `id`; none for an input.
-    pub(super) fn new(isa: Isa, graph: &Graph, plan: &Plan, layouts: &[Layout], id: Id) -> Option<Self> {
+    /// The step that computes node `id`, which takes `direct` multiplications by definition; none for an input.
+    pub(super) fn new(isa: Isa, graph: &Graph, plan: &Plan, layouts: &[Layout], id: Id, direct: u64) -> Option<Self> {
         let node = &graph.nodes[id];
         let (layout, method) = (layouts[id], plan.methods[id].as_ref()?);
         // Everything is computed in units of what is stored.
         let factor = layout.codes.map_or(1.0, |grid| 1.0 / grid.step);
+        // What is averaged may be divided first: no activation minds.
+        let count = if matches!(node.layer, Layer::Mean { .. }) { node.terms().len() } else { 1 };
+        let factor = factor / count as f32;
         let scaled = |term: &Term| {
             let reads = layouts[term.input].codes.filter(|_| matches!(method, Method::Winograd(_)));
             in_units(term, reads, factor)
@@ -96,16 +120,29 @@ impl Step {
         }
         let (relu, pool) = match &node.layer {
             Layer::Convolve { relu, pool, .. } => (*relu, *pool),
+            Layer::Mean { relu, .. } => (*relu, false),
             _ => (false, false),
         };
         let grid = node.grid().filter(|_| layout.codes.is_none());
         let work = match method {
-            Method::Pool(pooling) => Work::Pool(*pooling),
+            Method::Move => match &node.layer {
+                Layer::Pool { poolings, .. } => {
+                    Work::Pool(Windows::new(poolings, [layout.shape.height, layout.shape.width]))
+                }
+                Layer::Unshuffle { before, .. } => Work::Unshuffle(*before),
+                _ => return None,
+            },
             Method::Winograd(tile) => {
-                let convolution = &terms[0].convolution;
-                let inputs = graph.nodes[terms[0].input].shape.channels;
-                let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
-                Work::Winograd { tile: *tile, weights, pad: convolution.pad }
+                let part = |Term { input, convolution }: &Term| {
+                    let inputs = graph.nodes[*input].shape.channels;
+                    let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
+                    let mut own = bias.clone();
+                    if terms.len() > 1 {
+                        own.iter_mut().zip(&convolution.bias).for_each(|(to, value)| *to = *value);
+                    }
+                    Part { weights, bias: own, pad: convolution.pad }
+                };
+                Work::Winograd { tile: *tile, parts: terms.iter().map(part).collect() }
             }
             Method::Direct | Method::Codes(_) => {
                 let period = [period(&terms, 0), period(&terms, 1)];
@@ -121,36 +158,39 @@ impl Step {
                     }
                 };
                 let phases = (0..period[0] * period[1]).map(phase).collect();
-                Work::Gather { phases, period, pool, reduction }
+                let pointwise = terms.iter().all(|term| term.convolution.is_pointwise());
+                let inputs = node.inputs();
+                let borders = inputs.iter().map(|input| &layouts[*input]).chain([&layout]).any(|map| map.halo > 0);
+                let seamless = pointwise && !borders && !pool;
+                Work::Gather { phases, period, pool, reduction, seamless }
             }
         };
         let rows = (TASK_OUTPUTS / layout.shape.width.max(1)).max(1);
         let task_rows = match &work {
             Work::Winograd { tile, .. } => rows.next_multiple_of(tile.outputs()),
             Work::Gather { period, .. } => rows.next_multiple_of(period[0]),
-            Work::Pool(_) => rows,
+            Work::Pool(_) | Work::Unshuffle(_) => rows,
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
-        let direct =
-            terms.iter().map(|term| term.convolution.multiplications(node.convolved(), &graph.nodes[term.input]));
-        let direct = direct.sum();
         let integer = matches!(method, Method::Codes(_));
-        Some(Self { inputs, task_rows, work, layout, input_layouts, bias, residual, relu, grid, integer, direct })
+        Some(Self { inputs, task_rows, work, layout, input_layouts, residual, relu, grid, integer, direct })
     }
 
     /// What it computes and how.
     pub(super) fn operator(&self, name: &str) -> Operator {
         let Shape { channels, height, width } = self.layout.shape;
         let (method, planned) = match &self.work {
-            Work::Pool(pooling) => (pooling.method(), 0),
-            Work::Winograd { tile, .. } => {
+            Work::Pool(windows) => (windows.method(), 0),
+            Work::Unshuffle(_) => ("2×2 pixels as one".to_owned(), 0),
+            Work::Winograd { tile, parts } => {
                 let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
                 let tile_size = tile.inputs() * tile.inputs();
-                let planned = tiles * tile_size * self.input_layouts[0].shape.channels * channels;
-                (format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()), planned as u64)
+                let planned = parts.len() * tiles * tile_size * self.input_layouts[0].shape.channels * channels;
+                let pooled = if parts.len() > 1 { ", pooled" } else { "" };
+                (format!("Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()), planned as u64)
             }
-            Work::Gather { phases, pool, reduction, period } => {
+            Work::Gather { phases, pool, reduction, period, .. } => {
                 let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
                 method += if phases.len() > 1 { "sub-pixel" } else { "direct" };
                 method += match reduction {
@@ -180,14 +220,37 @@ impl Step {
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
     pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
         let rows = first..first + out.len() / self.layout.row_words();
-        if let Work::Pool(pooling) = &self.work {
-            return pooling.run(inputs[0], &self.input_layouts[0], &self.layout, rows, out);
+        match &self.work {
+            Work::Pool(windows) => {
+                return windows.run(isa, inputs[0], &self.input_layouts[0], &self.layout, rows, out);
+            }
+            Work::Unshuffle(before) => {
+                return unshuffle(inputs[0], &self.input_layouts[0], *before, &self.layout, rows, out);
+            }
+            _ => {}
         }
         let mut out = self.stored_mut(out);
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
-            Work::Pool(_) => {}
-            Work::Winograd { tile, weights, pad } => self.band(isa, *tile, weights, *pad, inputs, rows, out, scratch),
-            Work::Gather { phases, period, pool: false, reduction } => {
+            Work::Pool(_) | Work::Unshuffle(_) => {}
+            Work::Winograd { tile, parts } => {
+                for (index, part) in parts.iter().enumerate() {
+                    self.band(isa, *tile, part, index, inputs, rows.clone(), out.from(0), scratch);
+                }
+            }
+            Work::Gather { phases, pool: false, reduction, seamless, .. }
+                if *reduction == Some(Reduction::Smallest) =>
+            {
+                self.smallest(isa, phases, *seamless, inputs, rows, out, scratch);
+            }
+            Work::Gather { phases, pool: false, reduction: None, seamless: true, .. } => {
+                let (step, count) = (self.layout.pitch, rows.len() * self.layout.shape.width);
+                let residual = self.residual(inputs, first, 0, 1);
+                let output = Output::Pixels { out, step, residual, finish: self.finish() };
+                if let [phase] = &phases[..] {
+                    phase.row(isa, inputs, &self.input_layouts, first, count, output, &mut scratch.taps);
+                }
+            }
+            Work::Gather { phases, period, pool: false, reduction, .. } => {
                 for (index, phase) in phases.iter().enumerate() {
                     let [y, x] = [index / period[1], index % period[1]];
                     let count = self.layout.shape.width.saturating_sub(x).div_ceil(period[1]);
@@ -198,7 +261,6 @@ impl Step {
                     for row in rows.clone().filter(|row| row % period[0] == y) {
                         let output = match (reduction, out.from((row - first) * self.layout.row() + start)) {
                             (Some(Reduction::Squares), ValuesMut::Floats(out)) => Output::Squares { out, step },
-                            (Some(Reduction::Smallest), ValuesMut::Floats(out)) => Output::Smallest { out, step },
                             (_, out) => Output::Pixels {
                                 out,
                                 step,
@@ -219,35 +281,64 @@ impl Step {
         &self,
         isa: Isa,
         tile: Tile,
-        weights: &[f32],
-        pad: [usize; 2],
+        Part { weights, bias, pad }: &Part,
+        index: usize,
         inputs: &[&[f32]],
         rows: Range<usize>,
         mut out: ValuesMut,
         scratch: &mut Scratch,
     ) {
-        let from = self.input_layouts[0];
+        let from = self.input_layouts[index];
         let start = (rows.start + from.halo - pad[0]) * from.row() + (from.halo - pad[1]) * from.pitch;
         let residual = self.residual(inputs, rows.start, 0, 1);
         let band = Band {
             tile,
-            input: from.stored(inputs[0]).from(start),
+            input: from.stored(inputs[index]).from(start),
             input_row: from.row(),
             input_pitch: from.pitch,
             depth: from.shape.channels,
             weights,
-            bias: &self.bias,
+            bias,
             rows: rows.len(),
             columns: self.layout.shape.width,
             out: out.from(self.layout.halo * self.layout.pitch),
             out_row: self.layout.row(),
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
             finish: self.finish(),
+            adds: index > 0,
             scratch: &mut scratch.buffer,
         };
         band.run(isa);
     }
 
+    #[allow(clippy::too_many_arguments)]
+    fn smallest(
+        &self,
+        isa: Isa,
+        phases: &[Phase],
+        seamless: bool,
+        inputs: &[&[f32]],
+        rows: Range<usize>,
+        out: ValuesMut,
+        Scratch { taps, least, .. }: &mut Scratch,
+    ) {
+        let (ValuesMut::Floats(out), [phase]) = (out, phases) else { return };
+        let Layout { shape: Shape { width, .. }, halo, pitch, .. } = self.layout;
+        let rows_at_once = if seamless { rows.len() } else { 1 };
+        for (index, row) in rows.clone().enumerate().step_by(rows_at_once.max(1)) {
+            let count = rows_at_once * width;
+            least.clear();
+            least.resize(count * LANES, f32::INFINITY);
+            let output = Output::Smallest { least };
+            phase.row(isa, inputs, &self.input_layouts, row, count, output, taps);
+            let pixels = out[index * self.layout.row() + halo * pitch..].iter_mut().step_by(pitch);
+            for (pixel, least) in pixels.zip(least.chunks_exact(LANES)) {
+                *pixel = least.iter().copied().fold(f32::INFINITY, f32::min);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
     fn pooled(
         &self,
         isa: Isa,
@@ -255,7 +346,7 @@ impl Step {
         inputs: &[&[f32]],
         rows: Range<usize>,
         mut out: ValuesMut,
-        Scratch { buffer, taps }: &mut Scratch,
+        Scratch { buffer, taps, .. }: &mut Scratch,
     ) {
         let (pitch, width) = (self.layout.pitch, self.layout.shape.width);
         buffer.reserve(4 * width * pitch);

@@ -43,7 +43,22 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
                 let least = |i: usize| map[i..].iter().step_by(area).fold(f64::INFINITY, |m, v| m.min(*v));
                 (0..area).map(least).collect()
             }
-            Layer::Pool { input, pooling } => pooled(pooling, graph.nodes[*input].shape, node.shape, &maps[*input]),
+            Layer::Pool { input, poolings } => {
+                let channels = node.shape.channels;
+                let sizes = poolings.iter().map(|pooling| shape(channels, pooling.of[0], pooling.of[1]));
+                let sizes: Vec<Shape> = sizes.chain([node.shape]).collect();
+                let steps = poolings.iter().zip(sizes.windows(2));
+                steps.fold(maps[*input].clone(), |map, (pooling, size)| pooled(pooling, size[0], size[1], &map))
+            }
+            Layer::Mean { terms, relu } => {
+                let all = terms.iter().map(|term| sum(std::slice::from_ref(term), &maps));
+                let all: Vec<Vec<f64>> =
+                    all.map(|map| map.iter().map(|v| if *relu { v.max(0.0) } else { *v }).collect()).collect();
+                (0..node.shape.len()).map(|i| all.iter().map(|map| map[i]).sum::<f64>() / all.len() as f64).collect()
+            }
+            Layer::Unshuffle { input, before } => {
+                unshuffled(*before, graph.nodes[*input].shape, node.shape, &maps[*input])
+            }
         };
         assert_eq!(map.len(), node.shape.len());
         maps.push(map);
@@ -114,6 +129,16 @@ fn pooled(pooling: &Pooling, from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
     all
 }
 
+fn unshuffled(before: [usize; 2], from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
+    let value = |(channel, y, x): (usize, usize, usize)| {
+        let (pixel, channel) = (channel / from.channels, channel % from.channels);
+        let row = (2 * y + pixel / 2).checked_sub(before[0]).filter(|row| *row < from.height);
+        let column = (2 * x + pixel % 2).checked_sub(before[1]).filter(|column| *column < from.width);
+        row.zip(column).map_or(0.0, |(row, column)| map[(channel * from.height + row) * from.width + column])
+    };
+    positions(to).map(value).collect()
+}
+
 /// Every (channel, row, column) of a map, in order.
 fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
     let Shape { channels, height, width } = shape;
@@ -153,8 +178,8 @@ fn transposed(outputs: usize, inputs: usize, kernel: usize, stride: usize, pad: 
 }
 
 fn convolve(input: Id, convolution: Convolution, shape: Shape) -> Node {
-    let term = Term { input, convolution };
-    Node { layer: Layer::Convolve { term, residual: None, relu: false, pool: false, grid: None }, shape }
+    let terms = vec![Term { input, convolution }];
+    Node { layer: Layer::Convolve { terms, residual: None, relu: false, pool: false, grid: None }, shape }
 }
 
 fn input(shape: Shape) -> Node {
@@ -162,7 +187,7 @@ fn input(shape: Shape) -> Node {
 }
 
 fn run(isa: Isa, threads: usize, graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let network = Network::new(isa, graph);
+    let network = Network::new(isa, graph, &[]);
     let mut workspace = network.workspace();
     let mut outputs: Vec<Vec<f32>> = graph.outputs.iter().map(|id| vec![0.0; graph.nodes[*id].shape.len()]).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -224,8 +249,8 @@ fn convolutions_without_a_transform() {
     let head =
         single(shape(48, 8, 6), Convolution { kernel: [8, 6], ..convolution(32, 48, 8, 1, 0, 4) }, shape(32, 1, 1));
     let mut head = head;
-    let Layer::Convolve { term, .. } = &mut head.nodes[1].layer else { panic!("a convolution") };
-    term.convolution.weights.truncate(32 * 48 * 48);
+    let Layer::Convolve { terms, .. } = &mut head.nodes[1].layer else { panic!("a convolution") };
+    terms[0].convolution.weights.truncate(32 * 48 * 48);
     check("encoder head", &head);
     check("tiny map", &single(shape(16, 2, 3), convolution(16, 16, 3, 1, 1, 5), shape(16, 2, 3)));
     check("projection", &single(shape(40, 7, 13), convolution(70, 40, 1, 1, 0, 6), shape(70, 7, 13)));
@@ -251,7 +276,7 @@ fn residual_blocks_and_pooling() {
         let term = |input, k, seed| Term { input, convolution: convolution(width, width, k, 1, k / 2, seed) };
         let stem = Term { input: 0, convolution: convolution(width, 3, 7, 1, 3, 9) };
         let node = |term, residual, pool| Node {
-            layer: Layer::Convolve { term, residual, relu: true, pool, grid: None },
+            layer: Layer::Convolve { terms: vec![term], residual, relu: true, pool, grid: None },
             shape: map,
         };
         let nodes = vec![
@@ -277,11 +302,11 @@ fn pools_leave_out_what_is_beyond_the_border() {
             ([2, 2], [2, 2], [0, 0], shape(48, 8, 8), shape(48, 4, 4)),
             ([2, 4], [1, 3], [0, 2], shape(5, 6, 10), shape(5, 5, 4)),
         ] {
-            let pooling = Pooling { pick, window, stride, pad };
+            let pooling = Pooling { pick, window, stride, pad, of: [from.height, from.width] };
             let nodes = vec![
                 input(from),
                 convolve(0, convolution(from.channels, from.channels, 1, 1, 0, 3), from),
-                Node { layer: Layer::Pool { input: 1, pooling }, shape: to },
+                Node { layer: Layer::Pool { input: 1, poolings: vec![pooling] }, shape: to },
                 convolve(2, convolution(24, to.channels, 3, 1, 1, 4), shape(24, to.height, to.width)),
             ];
             check(&format!("{pooling:?} of {from:?}"), &Graph { nodes, outputs: vec![2, 3] });
@@ -324,3 +349,5 @@ fn smallest_of_many_channels() {
 }
 
 mod random;
+mod simplify;
+mod tune;

@@ -3,11 +3,13 @@
 mod op;
 mod pattern;
 
-use super::engine::{Graph, Id, Layer, Network, Node, Term};
+use super::engine::{Choice, Graph, Id, Layer, Network, Node, Term};
 use super::kernels::Isa;
+use super::tune::Choices;
 pub(super) use op::Fused;
 use pattern::{Kind, Pattern, is_convolution, layer, map_shape, rounded};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tract_onnx::tract_core::internal::*;
 
 /// What became of a model.
@@ -19,11 +21,38 @@ pub(super) struct Fusion {
     pub left: Vec<String>,
 }
 
+/// How layers are to be computed that leave a choice.
+#[derive(Debug)]
+pub(super) enum Planning {
+    /// As they are cheapest by estimate.
+    Estimate,
+    /// As these say.
+    Known(Choices),
+    /// As is fastest by this clock; what was found so far.
+    Measure(fn() -> Duration, Choices),
+}
+
+impl Planning {
+    /// For each node of `graph`, which has these names.
+    fn choices(&mut self, isa: Isa, graph: &Graph, names: &[String]) -> Vec<Option<Choice>> {
+        match self {
+            Self::Estimate => vec![],
+            Self::Known(known) => names.iter().map(|name| known.get(name).copied()).collect(),
+            Self::Measure(clock, found) => {
+                let choices = Network::tune(isa, graph, *clock);
+                let named = names.iter().zip(&choices);
+                found.extend(named.filter_map(|(name, choice)| Some((name.clone(), (*choice)?))));
+                choices
+            }
+        }
+    }
+}
+
 /// Replaces what can be replaced in a decluttered model.
-pub(super) fn fuse(model: &mut TypedModel, isa: Isa) -> TractResult<Fusion> {
+pub(super) fn fuse(model: &mut TypedModel, isa: Isa, planning: &mut Planning) -> TractResult<Fusion> {
     let mut fusion = Fusion::default();
     while let Some(region) = Region::first(model)? {
-        fusion.networks.push(region.replace(model, isa)?);
+        fusion.networks.push(region.replace(model, isa, planning)?);
         model.compact()?;
     }
     for node in model.eval_order()?.into_iter().map(|id| model.node(id)).filter(|node| is_convolution(node)) {
@@ -73,7 +102,7 @@ impl Region {
         Ok((!region.layers.is_empty()).then_some(region))
     }
 
-    fn replace(self, model: &mut TypedModel, isa: Isa) -> TractResult<Fused> {
+    fn replace(self, model: &mut TypedModel, isa: Isa, planning: &mut Planning) -> TractResult<Fused> {
         let mut graph = Graph::default();
         let mut names = Vec::new();
         let mut ids: HashMap<OutletId, Id> = HashMap::new();
@@ -96,15 +125,11 @@ impl Region {
             let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
             let layer = match pattern.kind {
                 Kind::Squares => Layer::Squares { terms },
-                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, pooling },
+                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, poolings: vec![pooling] },
                 Kind::Smallest => Layer::Smallest { term: terms.pop().context("a convolution")? },
-                Kind::Convolve { residual, relu, pool, grid } => Layer::Convolve {
-                    term: terms.pop().context("a convolution")?,
-                    residual: residual.as_ref().map(id).transpose()?,
-                    relu,
-                    pool,
-                    grid,
-                },
+                Kind::Convolve { residual, relu, pool, grid } => {
+                    Layer::Convolve { terms, residual: residual.as_ref().map(id).transpose()?, relu, pool, grid }
+                }
             };
             ids.insert(outlet, graph.nodes.len());
             graph.nodes.push(Node { layer, shape: pattern.shape });
@@ -113,7 +138,8 @@ impl Region {
         let outputs: Vec<OutletId> = self.outputs.into_iter().collect();
         graph.outputs = outputs.iter().filter_map(|outlet| ids.get(outlet).copied()).collect();
         let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
-        let operator = Fused::new(Network::new(isa, &graph), names, facts.collect::<TractResult<_>>()?);
+        let choices = planning.choices(isa, &graph, &names);
+        let operator = Fused::new(Network::new(isa, &graph, &choices), names, facts.collect::<TractResult<_>>()?);
         let mut patch = TypedModelPatch::new("fused convolutions");
         let taps = patch.taps(model, &given)?;
         let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();

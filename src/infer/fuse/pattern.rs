@@ -161,7 +161,8 @@ fn pool(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Pooling)> {
     let (window, strides) = (&spec.kernel_shape, spec.strides());
     let ([rows, columns], [down, across]) = (&window[..], &strides[..]) else { return None };
     let pad = pads(spec, from);
-    let pooling = Pooling { pick, window: [*rows, *columns], stride: [*down, *across], pad };
+    let of = [from.height, from.width];
+    let pooling = Pooling { pick, window: [*rows, *columns], stride: [*down, *across], pad, of };
     // A window beyond the border alone would have nothing to pick from.
     let to = map_shape(model, outlet).ok()?;
     let last = |outputs: usize, axis: usize| {

@@ -64,7 +64,6 @@ impl Kernel for GatherRow<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let (channels, depth) = (self.bias.len(), self.depth());
-        self.output.start(self.count);
         if !matches!(self.output, Output::Smallest { .. }) {
             // SAFETY: the caller's.
             return unsafe { self.strips::<V>(0..channels, 0) };

@@ -14,17 +14,19 @@ mod peak;
 mod pool;
 mod portable;
 mod vector;
+mod window;
 mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(super) use buffer::{Buffer, bytes, bytes_mut};
-pub(super) use dot::{DotRow, DotTerm, MAX_DEPTH};
+pub(super) use dot::{DotRow, DotTerm, MAX_DEPTH, MAX_TERMS};
 pub(super) use finish::{Finish, Grid, Values, ValuesMut};
 pub(super) use gather::{GatherRow, Tap};
 pub(super) use output::{Output, Residual};
 pub(super) use pool::AverageRows;
 use vector::Vector;
+pub(super) use window::{Window, WindowRow};
 pub(super) use winograd::{Band, Tile};
 
 /// Channels are stored in multiples of this many values, the widest vector of any instruction set.

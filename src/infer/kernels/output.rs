@@ -22,13 +22,9 @@ pub(in super::super) enum Output<'a> {
         /// Values from one output to the next.
         step: usize,
     },
-    /// The smallest channel of each output, `step` values apart.
-    Smallest {
-        /// Starts at the first output.
-        out: &'a mut [f32],
-        /// Values from one output to the next.
-        step: usize,
-    },
+    /// The smallest channels of each output: of its [`LANES`] values, each is at most what it was and any channel that falls
+    /// to it, and each channel falls to one.
+    Smallest { least: &'a mut [f32] },
 }
 
 /// Another map of the outputs' shape.
@@ -53,16 +49,10 @@ impl Output<'_> {
                     assert!((count - 1) * residual.step + channels <= residual.values.len(), "residual in its slice");
                 }
             }
-            Self::Squares { out, step } | Self::Smallest { out, step } => {
+            Self::Squares { out, step } => {
                 assert!((count - 1) * step < out.len(), "one value an output in their slice");
             }
-        }
-    }
-
-    /// Before the first of `count` outputs.
-    pub(super) fn start(&mut self, count: usize) {
-        if let Self::Smallest { out, step } = self {
-            out.iter_mut().step_by(*step).take(count).for_each(|value| *value = f32::INFINITY);
+            Self::Smallest { least } => assert!(count * LANES <= least.len(), "a vector an output in their slice"),
         }
     }
 
@@ -100,13 +90,10 @@ impl Output<'_> {
                         }
                     }
                 }
-                Self::Smallest { out, step } => {
+                Self::Smallest { least } => {
                     for (r, row) in sums.into_iter().enumerate() {
-                        let smallest = row.into_iter().fold(V::splat(f32::INFINITY), |least, value| value.min(least));
-                        let mut lanes = [f32::INFINITY; LANES];
-                        smallest.store(lanes.as_mut_ptr());
-                        let out = &mut out[(x + r) * *step];
-                        *out = lanes.into_iter().fold(*out, f32::min);
+                        let least = least.as_mut_ptr().add((x + r) * LANES);
+                        row.into_iter().fold(V::load(least), |least, value| value.min(least)).store(least);
                     }
                 }
             }

@@ -89,7 +89,8 @@ impl Line {
             product: None,
             last_error: None,
             last_result: None,
-            distrusted: None,
+            asked: config.recipe,
+            again: None,
             part: None,
             inspected: None,
             camera: false,
@@ -124,8 +125,10 @@ struct Loop {
     product: Option<Arc<Product>>,
     last_error: Option<(ErrorCode, Micros)>,
     last_result: Option<PartResult>,
-    /// The recipe that judged known parts wrong and was not loaded again.
-    distrusted: Option<u16>,
+    /// The recipe that the loader was last asked for.
+    asked: u16,
+    /// The recipe that a reset loads again: it judged known parts wrong, or failed while there was no other.
+    again: Option<u16>,
     /// The part that was given to the inspection and is not back.
     part: Option<Part>,
     /// What came back and has not been published.
@@ -229,7 +232,7 @@ impl Loop {
             Said::Recipe { number, result } => self.recipe(number, result, outputs),
             Said::Replace(recipes) => {
                 self.loader.replace(recipes);
-                let number = self.station.recipe().or(self.distrusted).unwrap_or(self.config.recipe);
+                let number = self.station.recipe().or(self.again).unwrap_or(self.config.recipe);
                 self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs);
             }
             Said::ChangeRecipe(number) => self.feed(StationInput::ChangeRecipe(number), clock::now(), outputs),
@@ -244,7 +247,7 @@ impl Loop {
             Said::Distrust { recipe, reason } => {
                 self.recorder.notice(reason);
                 if self.station.recipe() == Some(recipe) {
-                    self.distrusted = Some(recipe);
+                    self.again = Some(recipe);
                     self.feed(StationInput::Distrust, clock::now(), outputs);
                 }
             }
@@ -285,7 +288,7 @@ impl Loop {
         let fresh = self.camera && !hangs;
         let (part, loaded, unsent) = (&mut self.part, &mut self.loaded, &mut self.unsent);
         let (product, last_error) = (&mut self.product, &mut self.last_error);
-        let distrusted = &mut self.distrusted;
+        let (asked, again) = (&mut self.asked, &mut self.again);
         let stood = station.state() == State::Error;
         let mut judged = None;
         let mut broken = None;
@@ -298,10 +301,13 @@ impl Loop {
                     broken = Some("the inspection takes no more jobs");
                 }
             }
-            Action::LoadRecipe { number } => loader.load(number),
+            Action::LoadRecipe { number } => {
+                *asked = number;
+                loader.load(number);
+            }
             Action::UseRecipe { number } => match loaded.take().filter(|prepared| prepared.product.number == number) {
                 Some(prepared) => {
-                    *distrusted = None;
+                    *again = None;
                     *product = Some(Arc::clone(&prepared.product));
                     if worker.use_recipe(prepared).is_err() {
                         broken = Some("the inspection takes no other recipe");
@@ -320,6 +326,9 @@ impl Loop {
                 if !(stood && code == ErrorCode::MissedTrigger) {
                     *last_error = Some((code, now));
                 }
+                if code == ErrorCode::RecipeFailed && product.is_none() {
+                    *again = Some(*asked);
+                }
                 recorder.put(Record::Error { code, at: now });
             }
             Action::Alive(state) => {
@@ -330,7 +339,7 @@ impl Loop {
             }
         });
         self.show(outputs, now, due);
-        if let Some(number) = self.distrusted.filter(|_| stood && self.station.state() == State::Initialized) {
+        if let Some(number) = self.again.filter(|_| stood && self.station.state() == State::Initialized) {
             self.feed(StationInput::ChangeRecipe(number), now, outputs);
         }
         if let Some(result) = judged {

@@ -17,7 +17,7 @@ fn maps_are_rounded_to_eight_bits() {
         ("pooled", shape(3, 24, 40), stem, None, true, true),
     ] {
         let graph = |grid| {
-            let layer = Layer::Convolve { term: term.clone(), residual, relu, pool, grid };
+            let layer = Layer::Convolve { terms: vec![term.clone()], residual, relu, pool, grid };
             Graph { nodes: vec![input(from), Node { layer, shape: map }], outputs: vec![1] }
         };
         let picture = vec![values(from.len(), 7)];
@@ -54,7 +54,8 @@ fn eight_bit_networks_are_exact_but_for_ties() {
         let grid = |step, low: f32| Some(Grid { step, low, high: low + 255.0 });
         let term = |input, c| Term { input, convolution: quantized(c) };
         let trunk = |input, k, seed| term(input, convolution(width, width, k, 1, k / 2, seed));
-        let layer = |term, residual, relu, pool, grid| Layer::Convolve { term, residual, relu, pool, grid };
+        let layer =
+            |term, residual, relu, pool, grid| Layer::Convolve { terms: vec![term], residual, relu, pool, grid };
         let stem = term(0, convolution(width, 3, 7, 1, 3, 9));
         let coarse = shape(width, height / 2, columns / 2);
         let down = term(2, convolution(width, width, 4, 2, 1, 20));
@@ -81,7 +82,7 @@ fn eight_bit_networks_are_exact_but_for_ties() {
         let mut first: Option<Vec<Vec<f32>>> = None;
         for isa in Isa::available() {
             let name = format!("width {width} on {}", isa.name());
-            let network = Network::new(isa, &graph);
+            let network = Network::new(isa, &graph, &[]);
             let names = vec![String::new(); graph.nodes.len()];
             let integers = network.operators(&names).iter().filter(|operator| operator.integer).count();
             let least = if isa.has_dot_products() { graph.nodes.len() - 5 } else { 0 };

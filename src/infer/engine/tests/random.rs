@@ -67,7 +67,7 @@ fn what_is_not_a_number_reaches_every_output_that_depends_on_it() {
         let Some((from, mut convolution, to)) = drawn(&mut draw, round % 3 == 2) else { continue };
         let at = draw.between(0, from.len() - 1);
         let term = Term { input: 0, convolution: convolution.clone() };
-        let layer = Layer::Convolve { term, residual: None, relu: true, pool: false, grid: None };
+        let layer = Layer::Convolve { terms: vec![term], residual: None, relu: true, pool: false, grid: None };
         let graph = Graph { nodes: vec![input(from), Node { layer, shape: to }], outputs: vec![1] };
         // One where an output depends on the value.
         convolution.weights.fill(1.0);

@@ -23,7 +23,7 @@ use super::vector::Vector;
 pub(in super::super) const MAX_DEPTH: usize = 32_768;
 
 /// Most sources of one row.
-const MAX_TERMS: usize = 2;
+pub(in crate::infer) const MAX_TERMS: usize = 2;
 
 /// A register of 32-bit sums.
 ///

@@ -40,7 +40,7 @@ impl DotRow<'_> {
     ///
     /// # Panics
     /// Where a tap, the weights or the output do not fit their slices: a mistake in the plan.
-    pub(in crate::infer) fn run(mut self, isa: Isa) {
+    pub(in crate::infer) fn run(self, isa: Isa) {
         let (channels, count) = (self.bias.len(), self.count);
         if count == 0 || channels == 0 {
             return;
@@ -64,7 +64,6 @@ impl DotRow<'_> {
             assert_eq!((term.start.len(), term.scale.len()), (first, channels), "a start and a scale a channel");
         }
         self.output.assert_holds(count, channels);
-        self.output.start(count);
         #[cfg(target_arch = "x86_64")]
         if isa.has_tiles() {
             // SAFETY: the assertions above bound every access; the processor has the instructions.

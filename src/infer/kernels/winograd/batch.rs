@@ -3,12 +3,75 @@
 use super::Band;
 use super::points::Points;
 use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
-use crate::infer::kernels::{Residual, Values, next_panel};
+use crate::infer::kernels::{Residual, ValuesMut, next_panel};
 use std::mem::MaybeUninit;
 
 /// Transformed inputs of one batch of tiles, values: few enough to stay in a second-level cache, enough for the weights,
 /// which are read once a batch, not to be what the multiplication waits for.
 const BATCH: usize = 60_000;
+
+/// The start of a map that tiles are read from.
+pub(super) trait Source: Copy {
+    /// Whether the next tile is worth asking for ahead.
+    const FAR: bool;
+
+    /// What starts `at` values on.
+    ///
+    /// # Safety
+    /// That lies in the map or ends it.
+    unsafe fn from(self, at: usize) -> Self;
+
+    /// # Safety
+    /// As for [`Vector`].
+    unsafe fn load<V: Vector>(self, at: usize) -> V;
+
+    /// Asks for the cache line `at` values on, which need not be in the map.
+    ///
+    /// # Safety
+    /// As for [`Vector`].
+    unsafe fn prefetch<V: Vector>(self, at: usize);
+}
+
+impl Source for *const f32 {
+    const FAR: bool = true;
+
+    #[inline(always)]
+    unsafe fn from(self, at: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe { self.add(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(self, at: usize) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::load(self.add(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch<V: Vector>(self, at: usize) {
+        // SAFETY: the caller's.
+        unsafe { V::prefetch(self.wrapping_add(at)) }
+    }
+}
+
+impl Source for *const u8 {
+    const FAR: bool = false;
+
+    #[inline(always)]
+    unsafe fn from(self, at: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe { self.add(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(self, at: usize) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::load_codes(self.add(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch<V: Vector>(self, _at: usize) {}
+}
 
 /// Where a batch of tiles lies in scratch memory: (block of [`BLOCK`] tiles, position, tile, channel), so that the
 /// positions of one tile lie near each other.
@@ -49,9 +112,12 @@ impl Batch {
 
 impl Band<'_> {
     /// # Safety
-    /// As for [`Vector`]; [`Band::run`] has checked the slices.
+    /// As for [`Vector`]; [`Band::run`] has checked the slices, and `input` is the start of its input.
     #[inline(always)]
-    pub(super) unsafe fn batches<V: Vector, P: Points<A>, const A: usize, const M: usize>(&mut self) {
+    pub(super) unsafe fn batches<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(
+        &mut self,
+        input: S,
+    ) {
         let channels = self.bias.len();
         let batch = Batch::new(A * A, self.input_pitch, channels, channels <= V::PANEL * V::LANES);
         self.scratch.reserve(batch.scratch());
@@ -62,40 +128,46 @@ impl Band<'_> {
             // SAFETY: the caller's.
             unsafe {
                 for tile in 0..tiles {
-                    let (row, column) = ((first + tile) / across, (first + tile) % across);
-                    self.transform_input::<V, P, A, M>(&batch, tile, row * M, column * M);
+                    let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
+                    let from = input.from(row * self.input_row + column * self.input_pitch);
+                    self.transform_input::<V, S, P, A, M>(&batch, tile, from);
                 }
                 for position in 0..A * A {
                     self.multiply::<V>(&batch, position, tiles);
                 }
                 for tile in 0..tiles {
-                    let (row, column) = ((first + tile) / across, (first + tile) % across);
-                    self.transform_output::<V, P, A, M>(&batch, tile, row * M, column * M);
+                    let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
+                    if row + M <= self.rows && column + M <= self.columns {
+                        self.transform_output::<V, P, A, M, true>(&batch, tile, row, column);
+                    } else {
+                        self.transform_output::<V, P, A, M, false>(&batch, tile, row, column);
+                    }
                 }
             }
         }
     }
 
+    /// `from` is the tile's first input.
     #[inline(always)]
-    unsafe fn transform_input<V: Vector, P: Points<A>, const A: usize, const M: usize>(
+    unsafe fn transform_input<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(
         &mut self,
         batch: &Batch,
         tile: usize,
-        row: usize,
-        column: usize,
+        from: S,
     ) {
+        // The memory that is written could hold the fields, for all a compiler knows.
+        let (row, pitch, position) = (self.input_row, self.input_pitch, BLOCK * batch.inputs_pitch);
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
-            let from = row * self.input_row + column * self.input_pitch;
             let to = self.scratch.as_mut_ptr().add(batch.input(tile));
             let zero = V::splat(0.0);
             let mut half: MaybeUninit<[[V; A]; A]> = MaybeUninit::uninit();
             let half = half.as_mut_ptr().cast::<[V; A]>();
-            for channel in (0..self.input_pitch).step_by(V::LANES) {
+            for channel in (0..pitch).step_by(V::LANES) {
                 for x in 0..A {
                     let mut line = [zero; A];
                     for (y, value) in line.iter_mut().enumerate() {
-                        *value = self.input.load(from + y * self.input_row + x * self.input_pitch + channel);
+                        *value = from.load(y * row + x * pitch + channel);
                     }
                     for (y, value) in P::input(&line).into_iter().enumerate() {
                         half.add(y).cast::<V>().add(x).write(value);
@@ -103,11 +175,10 @@ impl Band<'_> {
                 }
                 for y in 0..A {
                     for (x, value) in P::input(&*half.add(y)).into_iter().enumerate() {
-                        value.store(to.add((y * A + x) * BLOCK * batch.inputs_pitch + channel));
-                        if let (true, Values::Floats(input)) = (x < M, self.input) {
+                        value.store(to.add((y * A + x) * position + channel));
+                        if S::FAR && x < M {
                             // What the next tile reads and this one does not.
-                            let ahead = from + y * self.input_row + (x + A) * self.input_pitch + channel;
-                            V::prefetch(input.as_ptr().wrapping_add(ahead));
+                            from.prefetch::<V>(y * row + (x + A) * pitch + channel);
                         }
                     }
                 }
@@ -155,44 +226,69 @@ impl Band<'_> {
         }
     }
 
+    /// The tile at an output; a `WHOLE` one lies in the map with all of its outputs.
     #[inline(always)]
-    unsafe fn transform_output<V: Vector, P: Points<A>, const A: usize, const M: usize>(
+    unsafe fn transform_output<V: Vector, P: Points<A>, const A: usize, const M: usize, const WHOLE: bool>(
         &mut self,
         batch: &Batch,
         tile: usize,
         row: usize,
         column: usize,
     ) {
-        let pitch = self.bias.len();
-        let (rows, columns) = ((self.rows - row).min(M), (self.columns - column).min(M));
+        // As above.
+        let (pitch, out_row, position) = (self.bias.len(), self.out_row, BLOCK * batch.outputs_pitch);
+        let (rows, columns) = if WHOLE { (M, M) } else { ((self.rows - row).min(M), (self.columns - column).min(M)) };
+        let (residual, finish, adds) = (self.residual, self.finish, self.adds);
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
             let from = self.scratch.as_ptr().add(batch.output(tile));
-            let to = row * self.out_row + column * pitch;
             let zero = V::splat(0.0);
+            let least = V::splat(if finish.relu { 0.0 } else { f32::NEG_INFINITY });
             let mut half: MaybeUninit<[[V; A]; M]> = MaybeUninit::uninit();
             let half = half.as_mut_ptr().cast::<[V; A]>();
             for channel in (0..pitch).step_by(V::LANES) {
                 for x in 0..A {
                     let mut line = [zero; A];
                     for (y, value) in line.iter_mut().enumerate() {
-                        *value = V::load(from.add((y * A + x) * BLOCK * batch.outputs_pitch + channel));
+                        *value = V::load(from.add((y * A + x) * position + channel));
                     }
                     for (y, value) in P::output::<V, M>(&line).into_iter().enumerate() {
                         half.add(y).cast::<V>().add(x).write(value);
                     }
                 }
                 let bias = V::load(self.bias.as_ptr().add(channel));
-                for y in 0..rows {
-                    for (x, value) in P::output::<V, M>(&*half.add(y)).into_iter().enumerate() {
-                        if x < columns {
-                            let at = x * pitch + channel;
-                            let mut value = value.add(bias);
-                            if let Some(Residual { values, step, factor }) = self.residual {
-                                let other: V = values.load((row + y) * step + column * pitch + at);
-                                value = other.mul_add(V::splat(factor), value);
+                for y in 0..M {
+                    if !WHOLE && y >= rows {
+                        break;
+                    }
+                    let mut line = P::output::<V, M>(&*half.add(y)).map(|value| value.add(bias));
+                    let first = column * pitch + channel;
+                    if let Some(Residual { values, step, factor }) = residual {
+                        let from = (row + y) * step + first;
+                        for (x, value) in line.iter_mut().enumerate() {
+                            if WHOLE || x < columns {
+                                *value = values.load::<V>(from + x * pitch).mul_add(V::splat(factor), *value);
                             }
-                            self.out.store(to + y * self.out_row + at, value, &self.finish);
+                        }
+                    }
+                    let to = (row + y) * out_row + first;
+                    match &mut self.out {
+                        ValuesMut::Floats(out) if finish.grid.is_none() => {
+                            let out = out.as_mut_ptr().add(to);
+                            for (x, value) in line.into_iter().enumerate() {
+                                if WHOLE || x < columns {
+                                    let out = out.add(x * pitch);
+                                    let value = least.max(value);
+                                    (if adds { value.add(V::load(out)) } else { value }).store(out);
+                                }
+                            }
+                        }
+                        out => {
+                            for (x, value) in line.into_iter().enumerate() {
+                                if WHOLE || x < columns {
+                                    out.store(to + x * pitch, value, &finish);
+                                }
+                            }
                         }
                     }
                 }

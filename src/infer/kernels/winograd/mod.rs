@@ -7,6 +7,7 @@ mod weights;
 
 use super::vector::Vector;
 use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
+use batch::Source;
 use points::{Eight, Six};
 
 /// A convolution that has a transform.
@@ -16,6 +17,8 @@ pub(in super::super) enum Tile {
     F4x3,
     /// 4 × 4 outputs of a 5 × 5 kernel: points 0, ±1, ±2, ±½, ∞.
     F4x5,
+    /// 5 × 5 outputs of a 4 × 4 kernel: the same points.
+    F5x4,
 }
 
 impl Tile {
@@ -23,6 +26,7 @@ impl Tile {
     pub(in super::super) fn for_kernel(kernel: usize) -> Option<Self> {
         match kernel {
             3 => Some(Self::F4x3),
+            4 => Some(Self::F5x4),
             5 => Some(Self::F4x5),
             _ => None,
         }
@@ -30,7 +34,10 @@ impl Tile {
 
     /// Outputs along one side.
     pub(in super::super) fn outputs(self) -> usize {
-        4
+        match self {
+            Self::F4x3 | Self::F4x5 => 4,
+            Self::F5x4 => 5,
+        }
     }
 
     /// Inputs along one side.
@@ -42,6 +49,7 @@ impl Tile {
     pub(in super::super) fn kernel(self) -> usize {
         match self {
             Self::F4x3 => 3,
+            Self::F5x4 => 4,
             Self::F4x5 => 5,
         }
     }
@@ -73,6 +81,8 @@ pub(in super::super) struct Band<'a> {
     /// Added before the activation; `step` is from one row to the next, the pitch is the output's.
     pub residual: Option<Residual<'a>>,
     pub finish: Finish,
+    /// Add what is stored already once all else is done; only where values are stored as they are.
+    pub adds: bool,
     /// Memory for the transformed tiles.
     pub scratch: &'a mut Buffer,
 }
@@ -99,6 +109,7 @@ impl Band<'_> {
             let end = (rows - 1) * residual.step + columns * channels;
             assert!(end <= residual.values.len(), "residual in its slice");
         }
+        assert!(!self.adds || (matches!(self.out, ValuesMut::Floats(_)) && self.finish.grid.is_none()), "exact values");
         // SAFETY: the assertions bound every access to the maps; `Batch::new` sizes the scratch memory.
         unsafe { isa.run(self) }
     }
@@ -109,9 +120,23 @@ impl Kernel for Band<'_> {
     unsafe fn run<V: Vector>(mut self) {
         // SAFETY: the caller's.
         unsafe {
+            match self.input {
+                Values::Floats(input) => self.read_from::<V, _>(input.as_ptr()),
+                Values::Codes(input) => self.read_from::<V, _>(input.as_ptr()),
+            }
+        }
+    }
+}
+
+impl Band<'_> {
+    #[inline(always)]
+    unsafe fn read_from<V: Vector, S: Source>(&mut self, input: S) {
+        // SAFETY: the caller's.
+        unsafe {
             match self.tile {
-                Tile::F4x3 => self.batches::<V, Six, 6, 4>(),
-                Tile::F4x5 => self.batches::<V, Eight, 8, 4>(),
+                Tile::F4x3 => self.batches::<V, S, Six, 6, 4>(input),
+                Tile::F4x5 => self.batches::<V, S, Eight, 8, 4>(input),
+                Tile::F5x4 => self.batches::<V, S, Eight, 8, 5>(input),
             }
         }
     }
