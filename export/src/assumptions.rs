@@ -75,5 +75,6 @@ pub fn questions() -> Vec<Question> {
         question("A-025", "target", Stage::Distill, "target", names::<crate::backbone::TargetKind>()),
         question("A-030", "statistic of the ranges", Stage::Freeze, "ranges", numbers(&["min-max", "quantiles"])),
         question("A-031", "pixels of the image score", Stage::Freeze, "top", numbers(&["1", "10", "100", "1000"])),
+        question("A-032", "directions of the layout", Stage::Freeze, "layout", numbers(&["16", "0", "8", "32"])),
     ]
 }

@@ -11,6 +11,7 @@ pub mod device;
 pub mod distill;
 pub mod first_stage;
 pub mod freeze;
+pub mod layout;
 pub mod memory;
 pub mod model;
 pub mod plot;

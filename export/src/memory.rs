@@ -7,6 +7,7 @@
 use crate::backbone::{Moments, Principal};
 use crate::data::{DataError, Images, standardise};
 use crate::first_stage::FirstStage;
+use crate::layout::Layout;
 use crate::model::{Descriptor, Mode};
 use crate::train::Networks;
 use rand::SeedableRng;
@@ -74,6 +75,8 @@ pub struct Memory {
     pub components: Option<Principal>,
     /// (K, dimensions of an embedding).
     pub vectors: Tensor,
+    /// How embeddings go together over the image; none where only each by itself is compared.
+    pub layout: Option<Layout>,
 }
 
 impl Source<'_> {
@@ -102,11 +105,18 @@ impl Source<'_> {
 }
 
 impl Memory {
-    /// Standardised image (1, 3, H, W) → squared distance of each cell to the nearest remembered embedding,
-    /// (1, 1, H/8, W/8).
+    /// Standardised image (1, 3, H, W) → squared distance of each cell to the nearest remembered embedding, or what the
+    /// layout says where that is more, (1, 1, H/8, W/8).
     pub fn score(&self, source: Source, image: &Tensor) -> Tensor {
+        let embedding = self.embedding(source, image);
+        let distances = distances(self, &embedding);
+        self.layout.as_ref().map_or(distances.shallow_clone(), |layout| distances.maximum(&layout.score(&embedding)))
+    }
+
+    /// Standardised image (1, 3, H, W) → what is compared with the remembered embeddings, (1, D, H/8, W/8).
+    pub fn embedding(&self, source: Source, image: &Tensor) -> Tensor {
         let features = source.features(image);
-        distances(self, &self.components.as_ref().map_or(features.shallow_clone(), |p| p.project(&features, 0)))
+        self.components.as_ref().map_or(features.shallow_clone(), |p| p.project(&features, 0))
     }
 }
 
@@ -156,7 +166,8 @@ pub fn remember(source: Source, images: &Images, count: usize, seed: u64) -> Res
     let candidates = Tensor::cat(&candidates, 0);
     let remembered = source.remembered();
     if remembered == Remembered::Teacher {
-        return Ok(Memory { remembered, components: None, vectors: farthest_first(&candidates, count) });
+        let vectors = farthest_first(&candidates, count);
+        return Ok(Memory { remembered, components: None, vectors, layout: None });
     }
     let features = candidates.size()[1];
     let as_map = candidates.tr().unsqueeze(0).unsqueeze(-1);
@@ -164,7 +175,8 @@ pub fn remember(source: Source, images: &Images, count: usize, seed: u64) -> Res
     moments.add(&as_map);
     let principal = moments.principal(COMPONENTS.min(features)).map_err(|e| DataError::FirstStage(e.to_string()))?;
     let projected = principal.project(&as_map, 0).squeeze_dim(-1).squeeze_dim(0).tr().contiguous();
-    Ok(Memory { remembered, components: Some(principal), vectors: farthest_first(&projected, count) })
+    let vectors = farthest_first(&projected, count);
+    Ok(Memory { remembered, components: Some(principal), vectors, layout: None })
 }
 
 /// `count` rows of `candidates`, the first one and then always the one farthest from all rows chosen before.
@@ -203,7 +215,7 @@ mod tests {
     }
 
     fn memory(vectors: Tensor) -> Memory {
-        Memory { remembered: Remembered::Teacher, components: None, vectors }
+        Memory { remembered: Remembered::Teacher, components: None, vectors, layout: None }
     }
 
     #[test]

@@ -10,8 +10,10 @@ use mudenet_edge::preprocess::ModelInput;
 use mudenet_export::backbone::Principal;
 use mudenet_export::first_stage::{Bottleneck, FirstStage, Layer};
 use mudenet_export::freeze::{PARITY_LIMIT, to_onnx, torch_scores};
-use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered};
+use mudenet_export::layout::Layout;
+use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered, Source, distances};
 use mudenet_export::model::Architecture;
+use mudenet_export::quantize::Program;
 use mudenet_export::random;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
@@ -45,19 +47,31 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let memory = match remembered {
         Remembered::FirstStage => {
             let components = Some(Principal::new(noise(&[24]).abs(), noise(&[10, 24])));
-            Memory { remembered, components, vectors: noise(&[40, 10]) }
+            Memory { remembered, components, vectors: noise(&[40, 10]), layout: None }
         }
         Remembered::Teacher => {
             let dimensions = architecture.embedding * REMEMBERED_LEVELS.len() as i64;
-            Memory { remembered, components: None, vectors: noise(&[40, dimensions]) }
+            Memory { remembered, components: None, vectors: noise(&[40, dimensions]), layout: None }
         }
     };
+    let source = || Source::of(&networks, remembered).unwrap();
+    let embedding = |image: &Tensor| memory.embedding(source(), image);
+    let good: Vec<Tensor> = (0..16).map(|_| embedding(&noise(&[1, 3, size, size]))).collect();
+    let image = noise(&[1, 3, size, size]);
+    let (seen, without) = (embedding(&image), distances(&memory, &embedding(&image)));
+    let height = 2.0 * without.max().double_value(&[]);
+    let mut layout = Layout::fit(&good, 3, 1).unwrap().measured(&[seen], height).unwrap();
+    // The image's own largest error becomes 1.5: what counts in full, where the smaller ones do in part or not at all.
+    layout.scale *= 1.5f64.sqrt();
+    let memory = Memory { layout: Some(layout), ..memory };
+    let raised = (memory.score(source(), &image) - &without).gt(0.0).sum(Kind::Float).double_value(&[]);
+    assert!(raised > 0.0 && raised < without.numel() as f64, "{raised} cells raised by the layout");
     let mut meta = common::meta(size as usize);
     meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
     let onnx = to_onnx(&networks, &architecture, Some(&memory)).unwrap();
+    let program = Program::new(&onnx, &["memory"]).unwrap();
     Bundle::assemble(onnx, &meta).unwrap().save(&at("model.onnx")).unwrap();
 
-    let image = Tensor::randn([1, 3, size, size], (Kind::Float, tch::Device::Cpu));
     Tensor::write_safetensors(&[("image", &image)], at("input.safetensors")).unwrap();
     common::oracle("onnxruntime_scores.py", &[&at("model.onnx"), &at("input.safetensors"), &at("output.safetensors")]);
     let onnxruntime: HashMap<String, Tensor> =
@@ -67,7 +81,10 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let values = Vec::<f32>::try_from(image.view(-1)).unwrap();
     let input = ModelInput::new(size as usize, size as usize, values).unwrap();
     let torch = torch_scores(&networks, Some(&memory), &input).unwrap();
-    let tract = TractScorer::new(Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
+    let tract = TractScorer::new(&Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
+    let calibrated = program.run(&image, |_, value| value).remove(0);
+    let error = common::relative_error(&calibrated, &memory.score(source(), &image));
+    assert!(error < f64::from(PARITY_LIMIT), "the calibration's own run of the graph: {error:e}");
     let onnxruntime = level_scores(&onnxruntime);
     for branch in Branch::ALL {
         let expected = Tensor::from_slice(torch.branch(branch));

@@ -128,7 +128,7 @@ fn memory(architecture: &Architecture, count: i64) -> Memory {
     tch::manual_seed(7);
     let length = architecture.embedding * REMEMBERED_LEVELS.len() as i64;
     let vectors = Tensor::randn([count, length], (Kind::Float, tch::Device::Cpu));
-    Memory { remembered: Remembered::Teacher, components: None, vectors }
+    Memory { remembered: Remembered::Teacher, components: None, vectors, layout: None }
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn remembered_vectors_of_8_bits_give_true_distances_in_both_runtimes() {
         let Numbers::Codes(codes) = &plan.weights["memory/remembered/weight"] else { panic!("not in 8 bits") };
         let rounded = Tensor::from_slice(&codes.weights([50, memory.vectors.size()[1], 1, 1])) * -0.5;
         let rounded = rounded.view(memory.vectors.size().as_slice());
-        let rounded = Memory { remembered: Remembered::Teacher, components: None, vectors: rounded };
+        let rounded = Memory { remembered: Remembered::Teacher, components: None, vectors: rounded, layout: None };
         let difference = (&rounded.vectors - &memory.vectors).abs().max().double_value(&[]);
         assert!(difference > 0.0 && difference < 0.02, "{difference}");
         let program = Program::new(&float_twin(&graph, &plan), &["memory/embedding"]).unwrap();

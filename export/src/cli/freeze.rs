@@ -96,6 +96,10 @@ pub(super) struct Args {
     /// How the distance to what is remembered counts
     #[arg(long, value_enum, default_value_t)]
     distance: Distance,
+    /// Directions in which good parts may vary as a whole; what does not belong together is seen beside them, by the memory;
+    /// 0 turns it off (A-032) [default: 16 with a memory]
+    #[arg(long, value_name = "COUNT")]
+    layout: Option<usize>,
     /// Weights of the structural branch, the logical branch and the memory (A-027) [default: 1,1 without a memory,
     /// 0.1,0.1,1 with one]
     #[arg(long, value_name = "S,L,M", value_parser = parse_weights)]
@@ -112,6 +116,8 @@ const KEEP_ABOVE: f64 = 0.025;
 const KEEP_SHARE: f64 = 0.01;
 /// Embeddings that a model remembers unless asked otherwise.
 const MEMORY: usize = 2000;
+/// Directions of a layout unless asked otherwise.
+const LAYOUT: usize = 16;
 /// What the branches count with a memory beside them.
 const WITH_MEMORY: Weights = Weights { structural: 0.1, logical: 0.1, memory: 1.0 };
 
@@ -153,6 +159,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, 0) => FreezeOptions::PAPER.weights,
         (None, _) => WITH_MEMORY,
     };
+    ensure!(memory > 0 || args.layout.unwrap_or(0) == 0, "--layout is a part of the memory: it needs --memory above 0");
     let options = FreezeOptions {
         margin: args.margin.or(preset.margin),
         sigma: args.sigma,
@@ -161,6 +168,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         memory,
         remembered: args.remember,
         distance: args.distance,
+        layout: args.layout.unwrap_or(if memory == 0 { 0 } else { LAYOUT }),
         weights,
         ranges: args.ranges.into(),
         top: args.top,

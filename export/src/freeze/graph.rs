@@ -135,14 +135,48 @@ impl GraphWriter {
         }
     }
 
+    /// The graph's output `name`: a + b.
+    pub(super) fn output_sum(&mut self, name: &str, a: &Value, b: &Value) {
+        self.add(name, a, b);
+        if let Some(info) = self.graph.value_info.pop() {
+            self.graph.output.push(info);
+        }
+    }
+
+    pub(super) fn subtract(&mut self, name: &str, a: &Value, b: &Value) -> Value {
+        self.node("Sub", name, vec![a.name.clone(), b.name.clone()], vec![], a.shape)
+    }
+
+    /// x · `by`.
+    pub(super) fn scaled(&mut self, name: &str, x: &Value, by: f32) -> Value {
+        self.with_constant("Mul", name, x, [1; 4], &[by])
+    }
+
+    /// x + `by`.
+    pub(super) fn shifted(&mut self, name: &str, x: &Value, by: f32) -> Value {
+        self.with_constant("Add", name, x, [1; 4], &[by])
+    }
+
+    /// `Add`, `Sub` or `Mul` of `x` and `values`, of a shape that spreads to its.
+    pub(super) fn with_constant(&mut self, op: &str, name: &str, x: &Value, shape: [i64; 4], values: &[f32]) -> Value {
+        let constant = format!("{name}/constant");
+        self.graph.initializer.push(pb::TensorProto {
+            name: constant.clone(),
+            dims: shape.to_vec(),
+            data_type: DataType::Float as i32,
+            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            ..Default::default()
+        });
+        self.node(op, name, vec![x.name.clone(), constant], vec![], x.shape)
+    }
+
     pub(super) fn add(&mut self, name: &str, a: &Value, b: &Value) -> Value {
         self.node("Add", name, vec![a.name.clone(), b.name.clone()], vec![], a.shape)
     }
 
     /// Σ_c (a − b)² (Eq. 9, 10): (1, 1, H, W).
     pub(super) fn squared_difference(&mut self, name: &str, a: &Value, b: &Value) -> Value {
-        let operands = vec![a.name.clone(), b.name.clone()];
-        let difference = self.node("Sub", &format!("{name}/difference"), operands, vec![], a.shape);
+        let difference = self.subtract(&format!("{name}/difference"), a, b);
         self.energy(name, &difference)
     }
 

@@ -1,5 +1,6 @@
 //! Freezing: networks → bundle, with ranges, threshold and parity measured on the file itself.
 
+mod good_parts;
 mod graph;
 mod network;
 mod parity;
@@ -9,8 +10,8 @@ mod stored;
 
 use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
-use crate::data::{DataError, Images};
-use crate::memory::{Distance, Remembered, Source, remember};
+use crate::data::DataError;
+use crate::memory::{Distance, Remembered};
 use crate::model::choice_name;
 use crate::quantize::QuantizeError;
 use crate::train::Networks;
@@ -47,6 +48,9 @@ pub struct FreezeOptions {
     pub remembered: Option<Remembered>,
     /// How the memory's distances count.
     pub distance: Distance,
+    /// Directions in which good parts may vary as a whole, beside which the memory sees what does not belong together; 0
+    /// leaves the layout out.
+    pub layout: usize,
     /// How much each branch counts.
     pub weights: Weights,
     /// What of the held-back images' scores a range spans.
@@ -65,6 +69,7 @@ impl FreezeOptions {
         memory: 0,
         remembered: None,
         distance: Distance::Root,
+        layout: 0,
         weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
         ranges: RangeStatistic::MinMax,
         top: NonZeroUsize::MIN,
@@ -86,6 +91,7 @@ impl FreezeOptions {
             ("A-027", format!("weights {structural},{logical},{memory}")),
             ("A-030", format!("ranges {ranges}")),
             ("A-031", format!("top {}", self.top)),
+            ("A-032", format!("layout {}", self.layout)),
         ]
         .into_iter()
         .map(|(key, choice)| (key.to_owned(), choice))
@@ -180,18 +186,13 @@ struct Start {
 
 impl Start {
     fn new(run: &ModelRun, networks: &Networks, options: &FreezeOptions) -> Result<Self, FreezeError> {
-        let memory = match options.memory {
-            0 => None,
-            count => {
-                let images = Images::read(&run.training, run.architecture.size)?;
-                let usual = if networks.first_stage.is_some() { Remembered::FirstStage } else { Remembered::Teacher };
-                let source = Source::of(networks, options.remembered.unwrap_or(usual));
-                Some(remember(source.ok_or(FreezeError::NoFirstStage)?, &images, count, run.settings.seed)?)
-            }
-        };
-        let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
         let frames = run.held_back.iter().map(|path| decode(path)).collect::<Result<Vec<_>, CaptureError>>()?;
         let mut meta = unranged_meta(run.architecture.size as usize);
+        let memory = match options.memory {
+            0 => None,
+            count => Some(good_parts::remembered(run, networks, options, count, (&frames, &meta))?),
+        };
+        let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
         meta.scoring.clamp = options.clamp;
         meta.scoring.weights = options.weights;
         meta.scoring.top = options.top;

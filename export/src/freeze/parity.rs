@@ -28,7 +28,7 @@ pub fn torch_scores(
     input: &ModelInput,
 ) -> Result<LevelScores, FreezeError> {
     let _no_grad = tch::no_grad_guard();
-    let image = Tensor::from_slice(input.values()).view([1, 3, input.height() as i64, input.width() as i64]);
+    let image = super::good_parts::tensor(input);
     let teacher = networks.teacher.net.forward(&image, Mode::EVAL);
     let structural = networks.structural.net.forward(&image, Mode::EVAL);
     let reconstruction = networks.autoencoder.net.forward(&image, Mode::EVAL);

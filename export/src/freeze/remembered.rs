@@ -3,13 +3,14 @@
 use super::graph::{Geometry, GraphWriter, Value};
 use super::network::weights;
 use crate::first_stage::{FirstStage, Layer};
+use crate::layout::Layout;
 use crate::memory::{FIRST_STAGE_STRIDE, Memory, REMEMBERED_LEVELS, STRIDE, SURROUNDINGS, Source};
 use crate::model::{Descriptor, ProjectionEnd};
 use mudenet_edge::bundle::MEMORY;
 use tch::{Kind, TchError, Tensor};
 
 /// The output `memory`: the squared distance to the nearest remembered embedding, min_k(|x|² − 2 x·v_k + |v_k|²), of what
-/// `source` sees in the image; the teacher's levels are given as the features before and after its projections.
+/// `source` sees in the image, or what the layout says where that is more; the teacher's levels are given as the features before and after its projections.
 pub(super) fn nearest(
     graph: &mut GraphWriter,
     image: &Value,
@@ -28,8 +29,51 @@ pub(super) fn nearest(
     let smallest = graph.smallest("memory/nearest", &distances);
     let energy = graph.energy("memory/energy", &embedding);
     let squared = graph.add("memory/squared", &smallest, &energy);
-    graph.output_positive(MEMORY, &squared);
+    match &memory.layout {
+        None => graph.output_positive(MEMORY, &squared),
+        Some(layout) => {
+            let distance = graph.relu("memory/distance", &squared);
+            let layout = violation(graph, &embedding, layout)?;
+            let beyond = graph.subtract("memory/layout/beyond", &layout, &distance);
+            let beyond = graph.relu("memory/layout/more", &beyond);
+            graph.output_sum(MEMORY, &distance, &beyond);
+        }
+    }
     Ok(())
+}
+
+/// [`Layout::score`]. What is cut off at 1 is 1 − ReLU(1 − ReLU(x)).
+fn violation(graph: &mut GraphWriter, embedding: &Value, layout: &Layout) -> Result<Value, TchError> {
+    let side = layout.mean.size()[2];
+    let [count, channels, ..] = layout.encode.size()[..] else { return Err(TchError::Shape("directions".into())) };
+    let coarse = match layout.pool {
+        1 => embedding.clone(),
+        pool => graph.average("memory/layout/coarse", embedding, pool),
+    };
+    let centred = graph.with_constant("Sub", "memory/layout/centred", &coarse, coarse.shape, &constant(&layout.mean)?);
+    let none = |n: i64| Tensor::zeros([n], (Kind::Float, layout.mean.device()));
+    let coordinates = graph.conv("memory/layout/encode", &centred, weights(&layout.encode, &none(count))?, at(1, 0));
+    debug_assert_eq!(coordinates.shape, [1, count, 1, 1]);
+    let usual =
+        graph.conv_transpose("memory/layout/decode", &coordinates, weights(&layout.decode, &none(channels))?, at(1, 0));
+    debug_assert_eq!(usual.shape, [1, channels, side, side]);
+    let error = graph.subtract("memory/layout/error", &centred, &usual);
+    let error = graph.with_constant("Mul", "memory/layout/scaled", &error, error.shape, &constant(&layout.scale)?);
+    let energy = graph.energy("memory/layout/energy", &error);
+    let [slope, offset] = Layout::LINE.map(|number| number as f32);
+    let line = graph.scaled("memory/layout/share/slope", &energy, slope);
+    let line = graph.shifted("memory/layout/share", &line, offset);
+    let share = graph.relu("memory/layout/share/relu", &line);
+    let rest = graph.scaled("memory/layout/rest/negative", &share, -1.0);
+    let rest = graph.shifted("memory/layout/rest", &rest, 1.0);
+    let rest = graph.relu("memory/layout/rest/relu", &rest);
+    let height = Tensor::from(layout.height as f32);
+    let spread = (-&height).expand([1, 1, layout.pool, layout.pool], false);
+    Ok(graph.conv_transpose("memory/layout", &rest, weights(&spread, &height.view(1))?, at(layout.pool, 0)))
+}
+
+fn constant(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    Vec::<f32>::try_from(tensor.contiguous().view(-1))
 }
 
 /// The teacher's levels 2 and 3, coarser and averaged.

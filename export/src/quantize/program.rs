@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 pub struct Program {
     /// Its nodes; only what the wanted outputs need.
     pub nodes: Vec<Node>,
-    /// f32 initializers by name.
+    /// f32 initializers by name: weights, biases, and what maps are added to or multiplied with.
     pub constants: HashMap<String, Tensor>,
     outputs: Vec<String>,
 }
@@ -122,7 +122,9 @@ impl Program {
         }
         program.nodes.reverse();
         let weights = program.convolutions().flat_map(|(_, conv)| [conv.weight.clone(), conv.bias.clone()]);
-        for name in weights.collect::<Vec<_>>() {
+        let read = program.nodes.iter().flat_map(|node| &node.inputs);
+        let beside = read.filter(|name| initializers.contains_key(name.as_str())).cloned();
+        for name in weights.chain(beside).collect::<Vec<_>>() {
             let tensor = initializers.get(name.as_str()).filter(|t| t.data_type == DataType::Float as i32);
             let tensor = tensor.ok_or_else(|| QuantizeError::Graph(format!("weight {name}: expected f32 numbers")))?;
             let (values, dims) = (floats(tensor), &tensor.dims);
@@ -229,7 +231,7 @@ impl Node {
         value: impl Fn(&String) -> Option<&'a Tensor>,
         constant: impl Fn(&String) -> Option<&'a Tensor>,
     ) -> Option<Tensor> {
-        let input = |index: usize| value(self.inputs.get(index)?);
+        let input = |index: usize| self.inputs.get(index).and_then(|name| value(name).or_else(|| constant(name)));
         Some(match &self.op {
             Op::Conv(conv) => conv.apply(input(0)?, constant(&conv.weight)?, constant(&conv.bias)),
             Op::Relu => input(0)?.relu(),

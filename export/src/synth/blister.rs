@@ -28,9 +28,10 @@ pub(super) fn blister(setup: &Setup, rng: &mut ChaCha8Rng) -> Scene {
         Item::new(Arc::new(mat), p(0.0, 0.0), 0.0, 0.0, false),
         Item::new(Arc::new(card), p(0.0, 0.0), 0.0, 0.0, false),
     ]);
+    let top = scene.items[CARD].top();
     for y in [-12.0, 6.0] {
         for x in [-19.0, 0.0, 19.0] {
-            scene.vacant.push(p(x, y));
+            scene.vacant.push((p(x, y), top));
         }
     }
     for character in dots("LOT 2417  EXP 09.28", p(-33.0, -36.2), 0.62) {

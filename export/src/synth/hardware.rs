@@ -11,6 +11,11 @@ pub(super) const STEEL: Rgb = [0.78, 0.79, 0.80];
 pub(super) const ZINC: Rgb = [0.84, 0.86, 0.90];
 pub(super) const BRASS: Rgb = [0.92, 0.70, 0.32];
 pub(super) const BLUE: Rgb = [0.035, 0.12, 0.42];
+pub(super) const RED: Rgb = [0.42, 0.04, 0.03];
+pub(super) const GREEN: Rgb = [0.03, 0.26, 0.08];
+pub(super) const ORANGE: Rgb = [0.55, 0.22, 0.02];
+/// What a blue connector may be mistaken for.
+pub(super) const WRONG: [Rgb; 4] = [RED, GREEN, ORANGE, [0.40, 0.40, 0.38]];
 
 /// The rubber mat that everything lies on.
 pub(super) struct Mat {
@@ -228,6 +233,8 @@ impl Part for Gear {
 pub(super) struct Connector {
     pub(super) seed: u32,
     pub(super) colour: Rgb,
+    /// Colours that a wrong one may have; the right one is passed over.
+    pub(super) wrong: &'static [Rgb],
 }
 
 impl Connector {
@@ -274,8 +281,8 @@ impl Part for Connector {
         true
     }
     fn recoloured(&self, rng: &mut ChaCha8Rng) -> Option<Arc<dyn Part>> {
-        const WRONG: [Rgb; 4] = [[0.42, 0.04, 0.03], [0.03, 0.26, 0.08], [0.55, 0.22, 0.02], [0.40, 0.40, 0.38]];
-        let colour = WRONG[rng.random_range(0..WRONG.len())];
+        let wrong: Vec<Rgb> = self.wrong.iter().copied().filter(|&c| c != self.colour).collect();
+        let colour = *wrong.get(rng.random_range(0..wrong.len().max(1)))?;
         Some(Arc::new(Self { colour, ..*self }))
     }
 }

@@ -23,8 +23,8 @@ pub(super) fn mix_up(good: &Scene, defect: Defect, rng: &mut ChaCha8Rng) -> Opti
         }
         Defect::ExtraPart => {
             let n = pick(good, |i| i.loose && i.part.reach() < SMALL, rng)?;
-            let at = jitter(*good.vacant.get(rng.random_range(0..good.vacant.len().max(1)))?, 0.4, rng);
-            let base = good.items[1].top();
+            let &(place, base) = good.vacant.get(rng.random_range(0..good.vacant.len().max(1)))?;
+            let at = jitter(place, 0.4, rng);
             let mut extra = good.items[n].clone();
             extra.pose = Pose::new(at, rng.random_range(0.0..TAU));
             extra.base = base;

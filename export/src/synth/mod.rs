@@ -4,7 +4,7 @@
 //! | stage | in → out |
 //! |---|---|
 //! | `setup` | seed, index → how the product lies, how the lamp stands |
-//! | `tray`, `blister` | setup → scene of one good product |
+//! | `tray`, `blister`, `kit` | setup → scene of one good product |
 //! | `damage`, `mixup` | good scene → defective scene |
 //! | `render` | scene → light per pixel, and the pixels of the defect |
 //! | `camera` | light → picture |
@@ -25,6 +25,7 @@ mod defect;
 mod dots;
 mod geometry;
 mod hardware;
+mod kit;
 mod light;
 mod mark;
 mod mixup;
@@ -67,6 +68,9 @@ pub enum Product {
     Tray,
     /// A blister pack: white tablets and blue caplets under clear domes.
     Blister,
+    /// A kit in four variants: the connector's colour says what lies in which of twelve seats. A wrong kit shows
+    /// nothing that right kits do not show at the same place.
+    Kit,
 }
 
 /// A part of the data set.
@@ -161,6 +165,7 @@ impl Shot {
         let good = match self.product {
             Product::Tray => tray::tray(&setup, &mut rng),
             Product::Blister => blister::blister(&setup, &mut rng),
+            Product::Kit => kit::kit(&setup, &mut rng),
         };
         let camera = Camera::drawn(setup.exposure, &mut self.random(Purpose::Camera));
         match self.defect().and_then(|defect| spoil(&good, defect, &mut self.random(Purpose::Defect))) {

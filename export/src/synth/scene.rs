@@ -114,8 +114,8 @@ pub(super) struct Scene {
     pub(super) light: Light,
     /// Where the product lies in the picture.
     pub(super) frame: Pose,
-    /// Free places for a part too many.
-    pub(super) vacant: Vec<P>,
+    /// Free places for a part too many, and their heights.
+    pub(super) vacant: Vec<(P, f32)>,
     /// Whether parts cast shadows.
     pub(super) shadows: bool,
 }

@@ -2,7 +2,7 @@ use super::*;
 use camera::tone;
 use std::collections::HashMap;
 
-const PRODUCTS: [Product; 2] = [Product::Tray, Product::Blister];
+const PRODUCTS: [Product; 3] = [Product::Tray, Product::Blister, Product::Kit];
 const BAD: [Set; 2] = [Set::Logical, Set::Structural];
 
 fn shot(product: Product, set: Set, index: u32, size: u32) -> Shot {
