@@ -60,8 +60,8 @@ impl RecordSink for Watch {
     }
 }
 
-/// How many bytes more the program holds after END parts than after BEGIN.
-fn growth(mut sinks: Vec<Box<dyn RecordSink>>) -> isize {
+/// How many bytes more the program holds after END parts than after BEGIN; `None` where a halted machine missed most of them.
+fn growth(mut sinks: Vec<Box<dyn RecordSink>>) -> Option<isize> {
     let mut config = Rig { queue: 256, ..Rig::new(0) }.config();
     // However slow the machine is, nothing is given up.
     config.station.machine.inspect_timeout = millis(60_000);
@@ -80,10 +80,13 @@ fn growth(mut sinks: Vec<Box<dyn RecordSink>>) -> isize {
     let outcome = plant.outcome(gate);
     assert_eq!((outcome.parts, outcome.escaped), (END as u64, 0), "{report:?}");
     let inspected = report.counters.accepted + report.counters.rejected;
-    assert!(inspected >= END as u64 / 4, "too few parts were inspected: {report:?}");
+    if inspected < END as u64 / 4 {
+        eprintln!("too few parts were inspected: {report:?}");
+        return None;
+    }
     let [begin, end] = *least.lock().unwrap();
     assert!(begin < usize::MAX && end < usize::MAX, "{report:?}");
-    end as isize - begin as isize
+    Some(end as isize - begin as isize)
 }
 
 fn files(folder: &Path) -> usize {
@@ -93,13 +96,16 @@ fn files(folder: &Path) -> usize {
 
 #[test]
 fn a_running_box_takes_no_more_memory() {
-    let without = growth(vec![]);
+    let without = (0..5).find_map(|_| growth(vec![])).expect("most parts are inspected");
     assert!(without <= SLACK as isize, "{without} bytes more after {END} parts than after {BEGIN}");
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { good: 0, min_free_gib: 0.0, ..Settings::in_folder(folder.path().to_owned()) };
-    let journal = Journal::open(settings).unwrap();
-    let with = growth(vec![Box::new(JournalSink::new(journal, |text| eprintln!("{text}")))]);
-    let files = files(folder.path());
+    let kept = (0..5).find_map(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { good: 0, min_free_gib: 0.0, ..Settings::in_folder(folder.path().to_owned()) };
+        let journal = Journal::open(settings).unwrap();
+        let with = growth(vec![Box::new(JournalSink::new(journal, |text| eprintln!("{text}")))])?;
+        Some((with, files(folder.path())))
+    });
+    let (with, files) = kept.expect("most parts are inspected");
     assert!(files >= END / 40, "only {files} files were kept");
     let bound = SLACK + files * A_FILE;
     println!("{without} bytes more after {END} parts than after {BEGIN}; {with} with {files} files kept");
