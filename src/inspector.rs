@@ -6,6 +6,7 @@ use crate::decide::{Verdict, decide};
 use crate::infer::{Engine, InferError, LevelScores, Scorer, TractScorer};
 use crate::map::{AnomalyMap, Bounds, ImageScore, Judged, MapError, Mask, Scoring, Zones};
 use crate::preprocess::{ModelInput, Preprocess, PreprocessError};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A bundle made ready: preprocess → infer → map → decide.
@@ -57,10 +58,11 @@ impl Inspector {
     ///
     /// # Errors
     /// [`InspectError::Infer`] where the graph cannot be prepared.
-    pub fn new(bundle: &Bundle) -> Result<Self, InspectError> {
+    pub fn new<'a>(bundle: impl Into<Cow<'a, Bundle>>) -> Result<Self, InspectError> {
+        let bundle = bundle.into();
+        let meta = bundle.meta().clone();
         let scorer = Box::new(TractScorer::new(bundle)?);
-        let meta = bundle.meta();
-        Ok(Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value))
+        Ok(Self::from_parts(meta.preprocess, meta.scoring, scorer, meta.threshold.value))
     }
 
     /// Like [`Inspector::new`], but leaves out the logical branch wherever the other branches settle the verdict: that is the
@@ -69,10 +71,11 @@ impl Inspector {
     ///
     /// # Errors
     /// [`InspectError::Infer`] where the graph cannot be prepared.
-    pub fn cascaded(bundle: &Bundle) -> Result<Self, InspectError> {
+    pub fn cascaded<'a>(bundle: impl Into<Cow<'a, Bundle>>) -> Result<Self, InspectError> {
+        let bundle = bundle.into();
+        let meta = bundle.meta().clone();
         let scorer = Box::new(TractScorer::cascaded(bundle, Engine::from_environment()?)?);
-        let meta = bundle.meta();
-        let whole = Self::from_parts(meta.preprocess.clone(), meta.scoring.clone(), scorer, meta.threshold.value);
+        let whole = Self::from_parts(meta.preprocess, meta.scoring, scorer, meta.threshold.value);
         Ok(Self { cascade: true, ..whole })
     }
 

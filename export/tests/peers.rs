@@ -67,7 +67,7 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let values = Vec::<f32>::try_from(image.view(-1)).unwrap();
     let input = ModelInput::new(size as usize, size as usize, values).unwrap();
     let torch = torch_scores(&networks, Some(&memory), &input).unwrap();
-    let tract = TractScorer::new(&Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
+    let tract = TractScorer::new(Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
     let onnxruntime = level_scores(&onnxruntime);
     for branch in Branch::ALL {
         let expected = Tensor::from_slice(torch.branch(branch));

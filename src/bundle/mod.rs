@@ -9,6 +9,7 @@ use crate::record::write_file;
 pub use meta::{FORMAT_VERSION, Meta, Parity, RuntimeParity};
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 pub use storage::{Agreement, AgreementObserver, Difference, StorageForm, StorageReport, TestReport};
@@ -125,6 +126,18 @@ impl Bundle {
     /// SHA-256 of the file, lower-case hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+}
+
+impl<'a> From<&'a Bundle> for Cow<'a, Bundle> {
+    fn from(bundle: &'a Bundle) -> Self {
+        Self::Borrowed(bundle)
+    }
+}
+
+impl From<Bundle> for Cow<'_, Bundle> {
+    fn from(bundle: Bundle) -> Self {
+        Self::Owned(bundle)
     }
 }
 

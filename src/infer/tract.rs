@@ -1,10 +1,12 @@
 //! The [`Scorer`] on tract.
 
 use super::fuse::{Fused, Fusion, Planning, fuse};
+use super::kernels::give_back_freed;
 use super::tune::{PlanSource, Tuner};
 use super::{InferError, Isa, LevelScores, Operator, Scorer};
 use crate::bundle::Bundle;
 use crate::preprocess::ModelInput;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tract_onnx::prelude::*;
@@ -75,12 +77,13 @@ const WHOLE: [fn(usize) -> bool; 1] = [|_| true];
 const LOGICAL_OUTPUT: usize = 1;
 
 impl TractScorer {
-    /// Prepares the networks of `bundle` on [`Engine::from_environment`], with the plan of an installed [`Tuner`].
+    /// Prepares the networks of `bundle`, whose memory is free again early where it is given away, on
+    /// [`Engine::from_environment`], with the plan of an installed [`Tuner`].
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
-    pub fn new(bundle: &Bundle) -> Result<Self, InferError> {
-        Self::with_parts(bundle, Engine::from_environment()?, &WHOLE, Tuner::installed())
+    pub fn new<'a>(bundle: impl Into<Cow<'a, Bundle>>) -> Result<Self, InferError> {
+        Self::with_parts(bundle.into(), Engine::from_environment()?, &WHOLE, Tuner::installed())
     }
 
     /// Prepares the networks of `bundle` on `engine`, each layer as `tuner` finds it to be fastest on the threads of the
@@ -88,16 +91,16 @@ impl TractScorer {
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
-    pub fn tuned(bundle: &Bundle, engine: Engine, tuner: &Tuner) -> Result<Self, InferError> {
-        Self::with_parts(bundle, engine, &WHOLE, Some(tuner))
+    pub fn tuned<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine, tuner: &Tuner) -> Result<Self, InferError> {
+        Self::with_parts(bundle.into(), engine, &WHOLE, Some(tuner))
     }
 
     /// Prepares the networks of `bundle` on `engine`.
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
-    pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
-        Self::with_parts(bundle, engine, &WHOLE, None)
+    pub fn with_engine<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine) -> Result<Self, InferError> {
+        Self::with_parts(bundle.into(), engine, &WHOLE, None)
     }
 
     /// Like [`TractScorer::with_engine`], so that [`Scorer::score_until`] can leave out the logical branch, and with the plan
@@ -105,39 +108,45 @@ impl TractScorer {
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
-    pub fn cascaded(bundle: &Bundle, engine: Engine) -> Result<Self, InferError> {
+    pub fn cascaded<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine) -> Result<Self, InferError> {
         let parts: [fn(usize) -> bool; 2] = [|output| output != LOGICAL_OUTPUT, |output| output == LOGICAL_OUTPUT];
-        Self::with_parts(bundle, engine, &parts, Tuner::installed())
+        Self::with_parts(bundle.into(), engine, &parts, Tuner::installed())
     }
 
     fn with_parts(
-        bundle: &Bundle,
+        bundle: Cow<'_, Bundle>,
         engine: Engine,
         parts: &[fn(usize) -> bool],
         tuner: Option<&Tuner>,
     ) -> Result<Self, InferError> {
         let tuner = tuner.filter(|_| engine != Engine::Plain);
-        let name = engine.to_string();
+        let (name, model) = (engine.to_string(), bundle.sha256().to_owned());
+        let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
         let mut planning = match tuner {
             None => Planning::Estimate,
-            Some(tuner) => match tuner.recall(bundle.sha256(), &name) {
+            Some(tuner) => match tuner.recall(&model, &name) {
                 Some(known) => Planning::Known(known),
                 None => Planning::Measure(tuner.clock(), Default::default()),
             },
         };
         let load = |e: TractError| InferError::Load(format!("{e:#}"));
-        let parts = parts.iter().map(|outputs| prepare(bundle, engine, *outputs, &mut planning));
+        let graph = tract_onnx::onnx().model_for_proto_model(bundle.graph()).map_err(load)?;
+        // A bundle that was given away holds its weights no longer than needed.
+        drop(bundle);
+        let graphs = vec![graph; parts.len()];
+        let parts = graphs.into_iter().zip(parts);
+        let parts = parts.map(|(graph, outputs)| prepare(graph, engine, *outputs, &mut planning));
         let parts = parts.collect::<TractResult<_>>().map_err(load)?;
         let plan_source = match &planning {
             Planning::Estimate => PlanSource::Estimated,
             Planning::Known(_) => PlanSource::Remembered,
             Planning::Measure(_, found) => {
-                tuner.into_iter().for_each(|tuner| tuner.remember(bundle.sha256(), &name, found));
+                tuner.into_iter().for_each(|tuner| tuner.remember(&model, &name, found));
                 PlanSource::Measured
             }
         };
-        let preprocess = &bundle.meta().preprocess;
-        Ok(Self { parts, engine, plan_source, height: preprocess.height, width: preprocess.width })
+        give_back_freed();
+        Ok(Self { parts, engine, plan_source, height, width })
     }
 
     /// What computes the networks.
@@ -191,12 +200,17 @@ impl TractScorer {
 }
 
 /// The graph of those outputs that `outputs` wants.
-fn prepare(bundle: &Bundle, engine: Engine, outputs: fn(usize) -> bool, planning: &mut Planning) -> TractResult<Part> {
+fn prepare(
+    mut model: InferenceModel,
+    engine: Engine,
+    outputs: fn(usize) -> bool,
+    planning: &mut Planning,
+) -> TractResult<Part> {
     let mut fusion = Fusion::default();
-    let mut model = tract_onnx::onnx().model_for_proto_model(bundle.graph())?;
     let wanted = model.output_outlets()?.iter().enumerate().filter(|(index, _)| outputs(*index));
     let wanted: Vec<OutletId> = wanted.map(|(_, outlet)| *outlet).collect();
     model.select_output_outlets(&wanted)?;
+    give_back_freed();
     let mut model = model.into_typed()?.into_decluttered()?;
     if let Engine::Fused(isa) = engine {
         fusion = fuse(&mut model, isa, planning)?;

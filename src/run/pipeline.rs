@@ -85,7 +85,7 @@ impl Pipeline {
     pub fn load(model: &Path, threshold: Option<f32>) -> Result<Self, LoadError> {
         let load = || {
             let bundle = Bundle::load(model)?;
-            Inspector::new(&bundle).map_err(|source| LoadError::Prepare { path: model.to_owned(), source })
+            Inspector::new(bundle).map_err(|source| LoadError::Prepare { path: model.to_owned(), source })
         };
         let inspector = guarded(load).map_err(|source| LoadError::Panicked { path: model.to_owned(), source })??;
         Ok(Self::new(match threshold {

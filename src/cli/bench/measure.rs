@@ -35,7 +35,7 @@ impl Path {
     /// Prepares `bundle` for `threads` threads.
     pub(super) fn new(bundle: Arc<Bundle>, picture: Arc<Vec<u8>>, threads: usize) -> anyhow::Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
-        let scorer = pool.install(|| TractScorer::new(&bundle))?;
+        let scorer = pool.install(|| TractScorer::new(&*bundle))?;
         Ok(Self { bundle, picture, scorer, pool, signal: LogSignal::new(std::io::sink()) })
     }
 

@@ -21,12 +21,11 @@ pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<
     let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
     let start = now();
     let bundle = Bundle::load(model)?;
-    let mut scorer = pool.install(|| TractScorer::new(&bundle))?;
+    let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
+    let mut scorer = pool.install(|| TractScorer::new(bundle))?;
     let load_ms = 1e3 * (now() - start).as_secs_f64();
-    let preprocess = &bundle.meta().preprocess;
-    let input = ModelInput::new(preprocess.height, preprocess.width, values)
+    let input = ModelInput::new(height, width, values)
         .with_context(|| format!("{}: does not fit the model", input.display()))?;
-    drop(bundle);
     pool.install(|| scorer.score(&input))?;
     let (peak_gmacs, peak_dot_gmacs) = super::peaks()?;
     let report = Report { peak_gmacs, peak_dot_gmacs, operators: operators(&scorer), ..Report::default() };

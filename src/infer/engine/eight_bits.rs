@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn convolution(weights: Vec<f32>, outputs: usize) -> Convolution {
-        let bias = vec![0.0; outputs];
+        let (weights, bias) = (weights.into(), vec![0.0; outputs]);
         Convolution { weights, bias, kernel: [1, 1], stride: [1, 1], pad: [0, 0], transposed: false }
     }
 

@@ -1,5 +1,6 @@
 //! What the engine computes: maps of (channels, height, width) and the layers between them.
 
+use super::weights::Weights;
 use crate::infer::kernels::Grid;
 
 /// Index of a node in its [`Graph`].
@@ -25,7 +26,7 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct Convolution {
     /// (output, input, row, column) order, also where transposed.
-    pub weights: Vec<f32>,
+    pub weights: Weights,
     /// One value an output channel.
     pub bias: Vec<f32>,
     /// Rows and columns of the kernel.
@@ -145,6 +146,16 @@ impl Node {
     pub(in super::super) fn multiplications(&self, graph: &Graph) -> u64 {
         let count = |term: &Term| term.convolution.multiplications(self.convolved(), &graph.nodes[term.input]);
         self.terms().iter().map(count).sum()
+    }
+
+    /// Lets go of the weights, whose number is lost, too.
+    pub(in super::super) fn forget_weights(&mut self) {
+        let terms = match &mut self.layer {
+            Layer::Input { .. } | Layer::Pool { .. } | Layer::Unshuffle { .. } => return,
+            Layer::Smallest { term } => std::slice::from_mut(term),
+            Layer::Convolve { terms, .. } | Layer::Squares { terms } | Layer::Mean { terms, .. } => terms,
+        };
+        terms.iter_mut().for_each(|term| term.convolution.weights = Weights::Own(vec![]));
     }
 
     /// Renames the nodes that this one is computed from.

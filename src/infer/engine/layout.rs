@@ -7,6 +7,8 @@ use crate::infer::kernels::{Grid, padded};
 
 /// Bytes after a map of bytes that may be read with its last pixel.
 const SLACK: usize = 64;
+/// Columns from which on a border is little next to the map, and fewer maps in memory are worth it.
+const WIDE: usize = 96;
 
 /// A map in (row, column, channel) order with a border of zeros.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +41,13 @@ impl Layout {
     /// Words of 4 bytes in all.
     pub(super) fn words(&self) -> usize {
         if self.codes.is_some() { (self.len() + SLACK).div_ceil(4) } else { self.len() }
+    }
+
+    /// The widest border of any map whose memory could be this one's; its own where that is small.
+    fn widest_border(&self, layouts: &[Self]) -> usize {
+        let alike = |other: &&Self| Self { halo: self.halo, ..**other } == *self;
+        let borders = layouts.iter().filter(alike).map(|other| other.halo);
+        if self.shape.width < WIDE { self.halo } else { borders.max().unwrap_or(self.halo) }
     }
 
     /// Where a pixel starts.
@@ -96,6 +105,8 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
             }
         }
     }
+    let borders: Vec<usize> = layouts.iter().map(|layout| layout.widest_border(&layouts)).collect();
+    layouts.iter_mut().zip(borders).for_each(|(layout, border)| layout.halo = border);
     layouts
 }
 

@@ -14,6 +14,7 @@ mod taps;
 mod tests;
 mod timer;
 mod tune;
+mod weights;
 
 use super::Operator;
 use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
@@ -27,6 +28,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use step::Step;
 use timer::Timer;
+pub(super) use weights::Weights;
 
 /// A [`Graph`] made ready to run.
 #[derive(Debug)]
@@ -58,25 +60,24 @@ pub(super) struct Workspace(Buffer);
 type Maps<'a> = [RwLock<&'a mut [f32]>];
 
 impl Network {
-    /// Plans `graph`: each node as `choices`, which may be fewer, say, else as it is cheapest by estimate.
-    pub(super) fn new(isa: Isa, graph: &Graph, choices: &[Option<Choice>]) -> Self {
-        let Simplified { graph, origin, direct } = Simplified::new(graph, choices);
-        let graph = &graph;
+    /// Plans `graph`: each node as `choices`, which may be fewer, say, else as it is cheapest by estimate. Weights of the
+    /// graph are let go as soon as they are packed.
+    pub(super) fn new(isa: Isa, graph: Graph, choices: &[Option<Choice>]) -> Self {
+        let Simplified { mut graph, origin, direct } = Simplified::new(graph, choices);
         let choices: Vec<Option<Choice>> = origin.iter().map(|id| choices.get(*id).copied().flatten()).collect();
-        let plan = Plan::new(isa, graph, &choices);
-        let layouts = layouts(graph, &plan);
-        let slots = Slots::assign(graph, &layouts);
+        let plan = Plan::new(isa, &graph, &choices);
+        let layouts = layouts(&graph, &plan);
+        let slots = Slots::assign(&graph, &layouts);
         let nodes: Vec<Planned> = (0..graph.nodes.len())
-            .map(|id| Planned {
-                step: Step::new(isa, graph, &plan, &layouts, id, direct[id]),
-                grid: graph.nodes[id].grid(),
-                slot: slots.of[id],
-                layout: layouts[id],
+            .map(|id| {
+                let step = Step::new(isa, &graph, &plan, &layouts, id, direct[id]);
+                graph.nodes[id].forget_weights();
+                Planned { step, grid: graph.nodes[id].grid(), slot: slots.of[id], layout: layouts[id] }
             })
             .collect();
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
         let timer = Timer::new(nodes.len());
-        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs.clone(), origin, timer }
+        Self { isa, nodes, slots: slots.layouts, inputs, outputs: graph.outputs, origin, timer }
     }
 
     /// What is computed, in the order of the graph's nodes, without the inputs; `names` has one entry a node that was given.

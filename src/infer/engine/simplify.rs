@@ -15,9 +15,8 @@ pub(super) struct Simplified {
 
 impl Simplified {
     /// The rewritten graph; nodes of which `choices` says so keep their convolutions as they are.
-    pub(super) fn new(given: &Graph, choices: &[Option<Choice>]) -> Self {
-        let mut graph = given.clone();
-        let mut direct: Vec<u64> = graph.nodes.iter().map(|node| node.multiplications(given)).collect();
+    pub(super) fn new(mut graph: Graph, choices: &[Option<Choice>]) -> Self {
+        let mut direct: Vec<u64> = graph.nodes.iter().map(|node| node.multiplications(&graph)).collect();
         for id in 0..graph.nodes.len() {
             while let Some(part) = part_of_a_sum(&graph, id) {
                 merge(&mut graph.nodes, id, part);
@@ -137,6 +136,7 @@ fn unshuffled(convolution: &Convolution, channels: usize, phase: [usize; 2]) -> 
         weights[at] = *weight;
     }
     let bias = convolution.bias.clone();
+    let weights = weights.into();
     Some(Convolution { weights, bias, kernel: [height, width], stride: [1, 1], pad, transposed: false })
 }
 

@@ -1,12 +1,13 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
+mod describe;
+
 use super::graph::{Convolution, Graph, Id, Layer, Shape, Term};
 use super::layout::Layout;
 use super::phase::{Phase, Place};
 use super::plan::{Method, Plan};
 use super::pool::{Windows, unshuffle};
 use super::taps::period;
-use crate::infer::Operator;
 use crate::infer::kernels::{
     AverageRows, Band, Buffer, Finish, Grid, Isa, LANES, Output, Residual, Tap, Tile, Values, ValuesMut, bytes,
     bytes_mut, padded,
@@ -175,46 +176,6 @@ impl Step {
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
         let integer = matches!(method, Method::Codes(_));
         Some(Self { inputs, task_rows, work, layout, input_layouts, residual, relu, grid, integer, direct })
-    }
-
-    /// What it computes and how.
-    pub(super) fn operator(&self, name: &str) -> Operator {
-        let Shape { channels, height, width } = self.layout.shape;
-        let (method, planned) = match &self.work {
-            Work::Pool(windows) => (windows.method(), 0),
-            Work::Unshuffle(_) => ("2×2 pixels as one".to_owned(), 0),
-            Work::Winograd { tile, parts } => {
-                let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
-                let tile_size = tile.inputs() * tile.inputs();
-                let planned = parts.len() * tiles * tile_size * self.input_layouts[0].shape.channels * channels;
-                let pooled = if parts.len() > 1 { ", pooled" } else { "" };
-                (format!("Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()), planned as u64)
-            }
-            Work::Gather { phases, pool, reduction, period, .. } => {
-                let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
-                method += if phases.len() > 1 { "sub-pixel" } else { "direct" };
-                method += match reduction {
-                    Some(Reduction::Squares) => ", squared and summed",
-                    Some(Reduction::Smallest) => ", smallest",
-                    None => "",
-                };
-                if *pool {
-                    method += ", pooled";
-                }
-                let [down, across] = *period;
-                let planned = phases.iter().enumerate().map(|(index, phase)| {
-                    let factor = 1 + usize::from(*pool);
-                    let rows = (factor * height).saturating_sub(index / across).div_ceil(down);
-                    let columns = (factor * width).saturating_sub(index % across).div_ceil(across);
-                    rows * columns * phase.multiplications
-                });
-                (method, planned.sum::<usize>() as u64)
-            }
-        };
-        let rounded = self.grid.is_some() || self.layout.codes.is_some();
-        let method = method + if rounded { ", rounded to 8 bits" } else { "" };
-        let shape = [channels, height, width];
-        Operator { name: name.to_owned(), method, integer: self.integer, shape, direct: self.direct, planned }
     }
 
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
@@ -397,6 +358,9 @@ impl Layout {
 /// A term whose convolution reads a map as it is stored, and gives `factor` times its values.
 fn in_units(term: &Term, reads: Option<Grid>, factor: f32) -> Term {
     let mut term = term.clone();
+    if reads.is_none() && factor == 1.0 {
+        return term;
+    }
     let Convolution { weights, bias, .. } = &mut term.convolution;
     let size = weights.len() / bias.len().max(1);
     for (bias, weights) in bias.iter_mut().zip(weights.chunks_exact_mut(size.max(1))) {

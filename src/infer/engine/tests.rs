@@ -187,7 +187,7 @@ fn input(shape: Shape) -> Node {
 }
 
 fn run(isa: Isa, threads: usize, graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let network = Network::new(isa, graph, &[]);
+    let network = Network::new(isa, graph.clone(), &[]);
     let mut workspace = network.workspace();
     let mut outputs: Vec<Vec<f32>> = graph.outputs.iter().map(|id| vec![0.0; graph.nodes[*id].shape.len()]).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -250,7 +250,8 @@ fn convolutions_without_a_transform() {
         single(shape(48, 8, 6), Convolution { kernel: [8, 6], ..convolution(32, 48, 8, 1, 0, 4) }, shape(32, 1, 1));
     let mut head = head;
     let Layer::Convolve { terms, .. } = &mut head.nodes[1].layer else { panic!("a convolution") };
-    terms[0].convolution.weights.truncate(32 * 48 * 48);
+    let head_of = &mut terms[0].convolution;
+    head_of.weights = head_of.weights.iter().take(32 * 48 * 48).copied().collect();
     check("encoder head", &head);
     check("tiny map", &single(shape(16, 2, 3), convolution(16, 16, 3, 1, 1, 5), shape(16, 2, 3)));
     check("projection", &single(shape(40, 7, 13), convolution(70, 40, 1, 1, 0, 6), shape(70, 7, 13)));

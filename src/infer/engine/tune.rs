@@ -18,7 +18,7 @@ impl Network {
         // Whole networks, one at a time: a layer's neighbours keep the caches as they are in use.
         let mut candidates: Vec<(Option<Choice>, Vec<String>)> = Vec::new();
         for choice in [None].into_iter().chain(Choice::ALL.map(Some)) {
-            let methods = Self::new(isa, graph, &every(choice)).methods();
+            let methods = Self::new(isa, graph.clone(), &every(choice)).methods();
             if candidates.iter().all(|(_, known)| *known != methods) {
                 candidates.push((choice, methods));
             }
@@ -30,7 +30,7 @@ impl Network {
         let share = TIME / candidates.len() as u32;
         let mut shortest = vec![Duration::MAX; graph.nodes.len()];
         for (choice, _) in candidates {
-            let network = Self::new(isa, graph, &every(choice));
+            let network = Self::new(isa, graph.clone(), &every(choice));
             for (id, time) in network.layer_times(graph, share, clock).into_iter().enumerate() {
                 if time < shortest[id] {
                     (shortest[id], best[id]) = (time, choice);

@@ -4,7 +4,7 @@ mod op;
 mod pattern;
 
 use super::engine::{Choice, Graph, Id, Layer, Network, Node, Term};
-use super::kernels::Isa;
+use super::kernels::{Isa, give_back_freed};
 use super::tune::Choices;
 pub(super) use op::Fused;
 use pattern::{Kind, Pattern, is_convolution, layer, map_shape, rounded};
@@ -53,7 +53,6 @@ pub(super) fn fuse(model: &mut TypedModel, isa: Isa, planning: &mut Planning) ->
     let mut fusion = Fusion::default();
     while let Some(region) = Region::first(model)? {
         fusion.networks.push(region.replace(model, isa, planning)?);
-        model.compact()?;
     }
     for node in model.eval_order()?.into_iter().map(|id| model.node(id)).filter(|node| is_convolution(node)) {
         let reason = layer(model, node.id.into()).err().unwrap_or_else(|| "not reached".into());
@@ -139,7 +138,7 @@ impl Region {
         graph.outputs = outputs.iter().filter_map(|outlet| ids.get(outlet).copied()).collect();
         let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
         let choices = planning.choices(isa, &graph, &names);
-        let operator = Fused::new(Network::new(isa, &graph, &choices), names, facts.collect::<TractResult<_>>()?);
+        let operator = Fused::new(names, facts.collect::<TractResult<_>>()?);
         let mut patch = TypedModelPatch::new("fused convolutions");
         let taps = patch.taps(model, &given)?;
         let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();
@@ -148,6 +147,10 @@ impl Region {
             patch.shunt_outside(model, outlet, wire)?;
         }
         patch.apply(model)?;
+        // The model lets go of the weights, so that only what is not packed yet is held twice.
+        model.compact()?;
+        give_back_freed();
+        operator.plan(isa, graph, &choices);
         Ok(operator)
     }
 }

@@ -1,15 +1,17 @@
 //! The engine as an operator of tract.
 
 use crate::infer::Operator;
-use crate::infer::engine::{Network, Workspace};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::infer::engine::{Choice, Graph, Network, Workspace};
+use crate::infer::kernels::Isa;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tract_onnx::tract_core::internal::*;
 
 /// Many layers of a model as one operator: maps (1, c, h, w) in, maps out.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Fused {
-    network: Arc<Network>,
+    /// Empty until [`Fused::plan`].
+    network: Arc<OnceLock<Network>>,
     /// Names of the network's nodes in the model.
     names: Arc<Vec<String>>,
     outputs: TVec<TypedFact>,
@@ -18,22 +20,28 @@ pub(in super::super) struct Fused {
 }
 
 impl Fused {
-    pub(super) fn new(network: Network, names: Vec<String>, outputs: TVec<TypedFact>) -> Self {
-        Self { network: Arc::new(network), names: Arc::new(names), outputs, idle: Arc::default() }
+    /// An operator that cannot run before it has a plan.
+    pub(super) fn new(names: Vec<String>, outputs: TVec<TypedFact>) -> Self {
+        Self { network: Arc::default(), names: Arc::new(names), outputs, idle: Arc::default() }
+    }
+
+    /// Makes this operator and its clones ready to run. The first plan stays.
+    pub(super) fn plan(&self, isa: Isa, graph: Graph, choices: &[Option<Choice>]) {
+        self.network.get_or_init(|| Network::new(isa, graph, choices));
     }
 
     pub(in super::super) fn operators(&self) -> Vec<Operator> {
-        self.network.operators(&self.names)
+        self.network.get().map(|network| network.operators(&self.names)).unwrap_or_default()
     }
 
     /// See [`Network::time_with`].
     pub(in super::super) fn time_with(&self, clock: fn() -> Duration) {
-        self.network.time_with(clock);
+        self.network.get().into_iter().for_each(|network| network.time_with(clock));
     }
 
     /// See [`Network::take_times`].
     pub(in super::super) fn take_times(&self) -> Vec<Duration> {
-        self.network.take_times()
+        self.network.get().map(Network::take_times).unwrap_or_default()
     }
 }
 
@@ -63,15 +71,16 @@ impl EvalOp for Fused {
     fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let inputs = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
         let inputs = inputs.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
+        let network = self.network.get().context("an operator without a plan")?;
         let zeros = |fact: &TypedFact| Tensor::zero::<f32>(fact.shape.as_concrete().unwrap_or_default());
         let mut outputs = self.outputs.iter().map(zeros).collect::<TractResult<TVec<_>>>()?;
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let workspace = idle().pop();
-        let mut workspace = workspace.unwrap_or_else(|| self.network.workspace());
+        let mut workspace = workspace.unwrap_or_else(|| network.workspace());
         {
             let mut views = outputs.iter_mut().map(|t| t.try_as_plain_ram_mut()).collect::<TractResult<TVec<_>>>()?;
             let mut maps = views.iter_mut().map(|v| v.as_slice_mut::<f32>()).collect::<TractResult<Vec<_>>>()?;
-            self.network.run(&mut workspace, &inputs, &mut maps);
+            network.run(&mut workspace, &inputs, &mut maps);
         }
         idle().push(workspace);
         Ok(outputs.into_iter().map(|output| output.into_tvalue()).collect())

@@ -1,6 +1,6 @@
 //! Nodes of a decluttered tract model → layers of the engine's graph.
 
-use crate::infer::engine::{Convolution, Pick, Pooling, Shape};
+use crate::infer::engine::{Convolution, Pick, Pooling, Shape, Weights};
 use crate::infer::kernels::Grid;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -88,7 +88,7 @@ fn squares(model: &TypedModel, outlet: OutletId) -> Option<Result<Vec<(OutletId,
     let [left, right] = binary::<Sub>(model.node(square.inputs.first().filter(|_| squared)?.node))?;
     Some(linear(model, left).and_then(|left| {
         let mut right = linear(model, right)?;
-        right.1.weights.iter_mut().chain(&mut right.1.bias).for_each(|value| *value = -*value);
+        right.1.weights.iter_mut().chain(right.1.bias.iter_mut()).for_each(|value| *value = -*value);
         let same = left.1.bias.len() == right.1.bias.len();
         if same { Ok(vec![left, right]) } else { Err("difference of unequal numbers of channels".into()) }
     }))
@@ -261,7 +261,7 @@ fn convolution(
         }
     };
     let convolution = Convolution {
-        weights: weights.to_vec(),
+        weights: shared(model, kernel)?,
         bias: bias.iter().copied().cycle().take(outputs).collect(),
         kernel: [rows, columns],
         stride: [strides[0], strides[1]],
@@ -281,7 +281,8 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
     let [first, second, output] = &letters[..] else { return Err(other()) };
     let swapped = constant(model, *a).is_some();
     let (input, weights, map, matrix) = if swapped { (*b, *a, second, first) } else { (*a, *b, first, second) };
-    let weights = constant(model, weights).ok_or("weights that are not constant")?;
+    let outlet = weights;
+    let weights = constant(model, outlet).ok_or("weights that are not constant")?;
     // Where there is one image only, tract may drop the axis of images.
     let split = |axes: &[char]| match *axes {
         [n, c, h, w] => Some((Some(n), c, [h, w])),
@@ -295,7 +296,7 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
     let channels = map_shape(model, input)?.channels;
     let outputs = weights.len() / channels.max(1);
     let weights = match matrix[..] {
-        [first, second] if (first, second) == (o, i) => weights.to_vec(),
+        [first, second] if (first, second) == (o, i) => shared(model, outlet)?,
         [first, second] if (first, second) == (i, o) => {
             (0..outputs * channels).map(|index| weights[index % channels * outputs + index / channels]).collect()
         }
@@ -320,8 +321,26 @@ pub(super) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, S
 }
 
 fn constant(model: &TypedModel, outlet: OutletId) -> Option<&[f32]> {
-    let values = model.outlet_fact(outlet).ok()?.konst.as_ref()?;
-    values.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
+    values(model.outlet_fact(outlet).ok()?.konst.as_ref()?)
+}
+
+fn values(constant: &Tensor) -> Option<&[f32]> {
+    constant.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
+}
+
+/// A constant of f32 as the model holds it.
+struct Constant(Arc<Tensor>);
+
+impl AsRef<[f32]> for Constant {
+    fn as_ref(&self) -> &[f32] {
+        values(&self.0).unwrap_or_default()
+    }
+}
+
+/// The values of a constant, which are not copied.
+fn shared(model: &TypedModel, outlet: OutletId) -> Result<Weights, String> {
+    let constant = model.outlet_fact(outlet).ok().and_then(|fact| fact.konst.clone());
+    constant.map(|tensor| Weights::Shared(Arc::new(Constant(tensor)))).ok_or("weights that are not constant".into())
 }
 
 fn plain(spec: &PoolSpec) -> bool {

@@ -61,6 +61,16 @@ fn ask_for_huge_pages(start: *mut u8, layout: Layout) {
     }
 }
 
+/// Gives memory that was freed back to the system, which the allocator may have kept.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(in super::super) fn give_back_freed() {
+    // SAFETY: only memory that nobody holds is given back.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(in super::super) fn give_back_freed() {}
+
 #[cfg(not(target_os = "linux"))]
 fn ask_for_huge_pages(_start: *mut u8, _layout: Layout) {}
 

@@ -19,7 +19,7 @@ mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(super) use buffer::{Buffer, bytes, bytes_mut};
+pub(super) use buffer::{Buffer, bytes, bytes_mut, give_back_freed};
 pub(super) use dot::{DotRow, DotTerm, MAX_DEPTH, MAX_TERMS};
 pub(super) use finish::{Finish, Grid, Values, ValuesMut};
 pub(super) use gather::{GatherRow, Tap};

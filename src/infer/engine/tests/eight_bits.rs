@@ -82,7 +82,7 @@ fn eight_bit_networks_are_exact_but_for_ties() {
         let mut first: Option<Vec<Vec<f32>>> = None;
         for isa in Isa::available() {
             let name = format!("width {width} on {}", isa.name());
-            let network = Network::new(isa, &graph, &[]);
+            let network = Network::new(isa, graph.clone(), &[]);
             let names = vec![String::new(); graph.nodes.len()];
             let integers = network.operators(&names).iter().filter(|operator| operator.integer).count();
             let least = if isa.has_dot_products() { graph.nodes.len() - 5 } else { 0 };

@@ -5,7 +5,7 @@ use super::*;
 
 /// The rewritten graph, of the same values in f64 and within the usual tolerance as it is run.
 fn simplified(name: &str, graph: &Graph) -> Vec<Layer> {
-    let simplified = Simplified::new(graph, &[]).graph;
+    let simplified = Simplified::new(graph.clone(), &[]).graph;
     let inputs: Vec<Vec<f32>> = graph
         .nodes
         .iter()

@@ -36,7 +36,7 @@ fn every_choice_computes_the_same() {
     let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     for isa in Isa::available() {
         for choice in Choice::ALL {
-            let network = Network::new(isa, &graph, &[Some(choice); 5]);
+            let network = Network::new(isa, graph.clone(), &[Some(choice); 5]);
             let is_direct = methods(&network).iter().all(|method| method.starts_with("direct"));
             assert_eq!(is_direct, choice == Choice::Direct, "{choice:?}: {:?}", methods(&network));
             let mut got = vec![0.0; expected.len()];

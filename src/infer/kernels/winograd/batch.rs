@@ -6,8 +6,8 @@ use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
 use crate::infer::kernels::{Residual, ValuesMut, next_panel};
 use std::mem::MaybeUninit;
 
-/// Transformed inputs of one batch of tiles, values: few enough to stay in a second-level cache, enough for the weights,
-/// which are read once a batch, not to be what the multiplication waits for.
+/// Transformed inputs or products, whichever are more, of one batch of tiles, values: few enough to stay in a second-level
+/// cache, enough for the weights, which are read once a batch, not to be what the multiplication waits for.
 const BATCH: usize = 60_000;
 
 /// The start of a map that tiles are read from.
@@ -88,7 +88,7 @@ struct Batch {
 
 impl Batch {
     fn new(positions: usize, inputs_pitch: usize, channels: usize, one_panel: bool) -> Self {
-        let tiles = (BATCH / (positions * inputs_pitch)).max(1).next_multiple_of(BLOCK);
+        let tiles = (BATCH / (positions * inputs_pitch.max(channels))).max(1).next_multiple_of(BLOCK);
         let in_place = one_panel && channels <= inputs_pitch;
         let (outputs_start, outputs_pitch) =
             if in_place { (0, inputs_pitch) } else { (positions * tiles * inputs_pitch, channels) };

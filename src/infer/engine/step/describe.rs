@@ -1,0 +1,47 @@
+//! What a step does, in words and numbers.
+
+use super::super::graph::Shape;
+use super::{Reduction, Step, Work};
+use crate::infer::Operator;
+
+impl Step {
+    /// What it computes and how.
+    pub(in super::super) fn operator(&self, name: &str) -> Operator {
+        let Shape { channels, height, width } = self.layout.shape;
+        let (method, planned) = match &self.work {
+            Work::Pool(windows) => (windows.method(), 0),
+            Work::Unshuffle(_) => ("2×2 pixels as one".to_owned(), 0),
+            Work::Winograd { tile, parts } => {
+                let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
+                let tile_size = tile.inputs() * tile.inputs();
+                let planned = parts.len() * tiles * tile_size * self.input_layouts[0].shape.channels * channels;
+                let pooled = if parts.len() > 1 { ", pooled" } else { "" };
+                (format!("Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()), planned as u64)
+            }
+            Work::Gather { phases, pool, reduction, period, .. } => {
+                let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
+                method += if phases.len() > 1 { "sub-pixel" } else { "direct" };
+                method += match reduction {
+                    Some(Reduction::Squares) => ", squared and summed",
+                    Some(Reduction::Smallest) => ", smallest",
+                    None => "",
+                };
+                if *pool {
+                    method += ", pooled";
+                }
+                let [down, across] = *period;
+                let planned = phases.iter().enumerate().map(|(index, phase)| {
+                    let factor = 1 + usize::from(*pool);
+                    let rows = (factor * height).saturating_sub(index / across).div_ceil(down);
+                    let columns = (factor * width).saturating_sub(index % across).div_ceil(across);
+                    rows * columns * phase.multiplications
+                });
+                (method, planned.sum::<usize>() as u64)
+            }
+        };
+        let rounded = self.grid.is_some() || self.layout.codes.is_some();
+        let method = method + if rounded { ", rounded to 8 bits" } else { "" };
+        let shape = [channels, height, width];
+        Operator { name: name.to_owned(), method, integer: self.integer, shape, direct: self.direct, planned }
+    }
+}
