@@ -146,6 +146,14 @@ fn models_that_cannot_be_used_are_refused() {
         }
     });
     assert_model_refused("newer.onnx", &newer, "has metadata format 2, this program reads up to 1");
+    // More than an f32 holds: found by fuzzing.
+    let huge = changed(|model| {
+        for prop in model.metadata_props.iter_mut().filter(|p| p.key == "mudenet.parity") {
+            prop.value = prop.value.replacen("\"structural\":0.0", "\"structural\":1e39", 1);
+            assert!(prop.value.contains("1e39"), "{}", prop.value);
+        }
+    });
+    assert_model_refused("huge.onnx", &huge, "mudenet.parity: expected finite numbers only");
     let weights = |values: Vec<f32>| {
         changed(|model| {
             let tensors = &mut model.graph.as_mut().unwrap().initializer;

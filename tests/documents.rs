@@ -106,3 +106,16 @@ fn every_dependency_has_an_allowed_licence_and_comes_from_the_registry() {
     // One registry, no git repository.
     assert!(sources.len() == 1 && sources.iter().all(|source| source.starts_with("registry+")), "{sources:?}");
 }
+
+/// What deny.toml says of the copy whose advisories it ignores.
+#[test]
+fn the_old_webpki_is_only_named_by_rumqttc() {
+    let lock: toml::Table = read("Cargo.lock").parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let users = packages.iter().filter(|package| {
+        let dependencies = package.get("dependencies").and_then(toml::Value::as_array);
+        dependencies.is_some_and(|all| all.iter().any(|name| name.as_str() == Some("rustls-webpki 0.102.8")))
+    });
+    let users: Vec<&str> = users.map(|package| package["name"].as_str().unwrap()).collect();
+    assert_eq!(users, ["rumqttc"]);
+}

@@ -5,16 +5,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mudenet_edge::capture::{Camera, CaptureError, Frame, Samples};
-use mudenet_edge::config::Config;
-use mudenet_edge::page::{Engineers, Page};
-use mudenet_edge::recipe::RecipeFiles;
-use mudenet_edge::run::{Devices, Line};
-use mudenet_edge::signal::NoOutputs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use mudenet_edge::page::Page;
+use mudenet_fuzz::station::{self, PASSWORD, ask, status};
+use std::net::SocketAddr;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 const ROUTES: [(&str, &str); 22] = [
     ("GET", "/"),
@@ -40,37 +34,6 @@ const ROUTES: [(&str, &str); 22] = [
     ("DELETE", "/"),
     ("GET", "/"),
 ];
-const PASSWORD: &str = "correct horse battery";
-const BOX: &str = r#"
-[box]
-name = "fuzzed"
-[camera]
-folder = "pictures"
-[trigger]
-source = "serial"
-[serial]
-port = "/dev/null"
-[record]
-folder = "record"
-[page]
-bind = "127.0.0.1:0"
-engineers = "engineers.txt"
-[recipes]
-start = 1
-files = { 1 = "part.toml" }
-"#;
-
-struct Grey;
-
-impl Camera for Grey {
-    fn name(&self) -> &str {
-        "grey"
-    }
-
-    fn trigger(&mut self, _deadline: Duration) -> Result<Frame, CaptureError> {
-        Frame::new(64, 64, Samples::Rgb8(vec![128; 3 * 64 * 64]))
-    }
-}
 
 struct Served {
     address: SocketAddr,
@@ -78,36 +41,17 @@ struct Served {
 }
 
 static SERVED: LazyLock<Served> = LazyLock::new(|| {
-    let folder = mudenet_fuzz::folder().keep();
-    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).expect("written");
-    let mut engineers = Engineers::default();
-    engineers.set("anna", PASSWORD).expect("a password");
-    write("engineers.txt", engineers.to_text().as_bytes());
-    write("part.onnx", include_bytes!("../corpus/bundle/part.onnx"));
-    write("part.toml", b"name = \"part\"\nmodel = \"part.onnx\"\n");
-    write("box.toml", BOX.as_bytes());
-    std::fs::create_dir_all(folder.join("record/journal")).expect("made");
-    let config = Config::load(&folder.join("box.toml")).expect("a station");
+    let (folder, config) = station::configured("[page]\nbind = \"127.0.0.1:0\"\nengineers = \"engineers.txt\"\n");
     let record = folder.join("record");
     let page = Page::open(config.page.as_ref().expect("a page"), Some(&record)).expect("an address");
     let address = page.address();
-    let line = Line::new(
-        config.line,
-        Devices {
-            camera: Box::new(Grey),
-            outputs: Box::new(NoOutputs),
-            signal: None,
-            sink: page.sink(),
-            recipes: Box::new(RecipeFiles(config.recipes.clone())),
-            watchdog: Box::new(()),
-        },
-    );
+    let line = station::line(&config, page.sink());
     page.start(&config, Some(&record), false, line.feed(), line.handle()).expect("a thread");
     std::thread::spawn(move || line.run());
     let body = format!("{{\"name\":\"anna\",\"password\":\"{PASSWORD}\"}}");
     let mut served = Served { address, cookie: String::new() };
-    let answer = String::from_utf8(ask(&served, &request(&served, "POST", "/api/login", true, body.as_bytes()), false))
-        .expect("text");
+    let login = request(&served, "POST", "/api/login", true, body.as_bytes());
+    let answer = String::from_utf8(ask(address, &login, false)).expect("text");
     let cookie = answer
         .lines()
         .find_map(|line| line.strip_prefix("set-cookie: "))
@@ -124,28 +68,6 @@ fn request(served: &Served, method: &str, path: &str, own: bool, body: &[u8]) ->
     }
     head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
-}
-
-/// The answer; of one without an end its beginning.
-///
-/// `ends`: nothing more will come. The page then gives up an answer that it is still working on.
-fn ask(served: &Served, request: &[u8], ends: bool) -> Vec<u8> {
-    let mut stream = TcpStream::connect(served.address).expect("the page accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
-    // A page that has refused a request may close before all of it is sent.
-    let _ = stream.write_all(request);
-    if ends {
-        let _ = stream.shutdown(Shutdown::Write);
-    }
-    let mut answer = vec![];
-    let mut buffer = [0; 16 << 10];
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        answer.extend_from_slice(&buffer[..read]);
-        if answer.windows(17).any(|part| part == b"text/event-stream") {
-            break;
-        }
-    }
-    answer
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -168,13 +90,12 @@ fuzz_target!(|data: &[u8]| {
         let stranger = Served { address: served.address, cookie: String::new() };
         request(if logged_in { served } else { &stranger }, method, &path, own, body)
     };
-    let answer = ask(&SERVED, &bytes, raw);
+    let answer = ask(SERVED.address, &bytes, raw);
     if answer.is_empty() {
         assert!(raw, "a request got no answer");
         return;
     }
-    let status = answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
-    let status: u16 = std::str::from_utf8(status.expect("a status")).expect("text").parse().expect("a number");
+    let status = status(&answer);
     assert!((200..500).contains(&status), "status {status}: {}", String::from_utf8_lossy(&answer));
     // Without a log-in nothing is changed.
     if !raw

@@ -1,5 +1,7 @@
 //! What the targets share: an allocator that gives no more than an input may take, and a place for files.
 
+pub mod station;
+
 use cap::Cap;
 use std::alloc::System;
 use std::path::{Path, PathBuf};

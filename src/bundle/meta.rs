@@ -152,8 +152,15 @@ impl Meta {
         if !self.threshold.value.is_finite() {
             return Err(format!("{THRESHOLD}: expected a finite number, got {}", self.threshold.value));
         }
-        Ok(())
+        rereadable(SCORING, &self.scoring)?;
+        rereadable(THRESHOLD, &self.threshold)?;
+        rereadable(PARITY, &self.parity)
     }
+}
+
+/// JSON has no infinity: a number too large for f32 would be read, and could not be written and read again.
+fn rereadable<T: Serialize + DeserializeOwned>(key: &str, value: &T) -> Result<(), String> {
+    serde_json::from_str::<T>(&json(value)?).map(|_| ()).map_err(|_| format!("{key}: expected finite numbers only"))
 }
 
 fn parse<T: DeserializeOwned>(props: &BTreeMap<&str, &str>, key: &str) -> Result<T, String> {

@@ -1,9 +1,11 @@
 //! [`Frame`] → [`ModelInput`]: resize to the model's input and standardise.
 
 use crate::capture::{Frame, Samples};
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8x3, U16x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How a frame becomes the network's input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,12 +96,12 @@ impl Preprocess {
         let mut values = vec![0.0; 3 * self.height * self.width];
         match frame.samples() {
             Samples::Rgb8(samples) => {
-                let resized = self.resize(frame, samples.clone(), PixelType::U8x3)?;
+                let resized = self.resize::<U8x3>(frame, samples)?;
                 self.standardise(resized.iter().map(|s| f32::from(*s) / 255.0), &mut values);
             }
             Samples::Rgb16(samples) => {
-                let bytes = samples.iter().flat_map(|s| s.to_ne_bytes()).collect();
-                let resized = self.resize(frame, bytes, PixelType::U16x3)?;
+                let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_ne_bytes()).collect();
+                let resized = self.resize::<U16x3>(frame, &bytes)?;
                 let samples = resized.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
                 self.standardise(samples.map(|s| f32::from(s) / 65535.0), &mut values);
             }
@@ -107,18 +109,21 @@ impl Preprocess {
         ModelInput::new(self.height, self.width, values)
     }
 
-    fn resize(&self, frame: &Frame, bytes: Vec<u8>, pixel: PixelType) -> Result<Vec<u8>, PreprocessError> {
+    /// By the pixels' own type: the resampler for any of them is some megabytes of program.
+    fn resize<'a, P: PixelTrait>(&self, frame: &Frame, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, PreprocessError> {
         if (frame.width(), frame.height()) == (self.width, self.height) {
-            return Ok(bytes);
+            return Ok(bytes.into());
         }
         let fail = |e: &dyn std::fmt::Display| PreprocessError(e.to_string());
-        let source =
-            Image::from_vec_u8(frame.width() as u32, frame.height() as u32, bytes, pixel).map_err(|e| fail(&e))?;
-        let mut target = Image::new(self.width as u32, self.height as u32, pixel);
+        let source = TypedImageRef::<P>::from_buffer(frame.width() as u32, frame.height() as u32, bytes)
+            .map_err(|e| fail(&e))?;
+        let mut resized = vec![0; self.width * self.height * P::size()];
+        let mut target =
+            TypedImage::<P>::from_buffer(self.width as u32, self.height as u32, &mut resized).map_err(|e| fail(&e))?;
         let ResizeRule::Triangle = self.resize;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new().resize(&source, &mut target, &options).map_err(|e| fail(&e))?;
-        Ok(target.into_vec())
+        Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| fail(&e))?;
+        Ok(resized.into())
     }
 
     fn standardise(&self, samples: impl Iterator<Item = f32>, values: &mut [f32]) {

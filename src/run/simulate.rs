@@ -2,7 +2,7 @@
 
 use super::clock;
 use super::line::{Handle, Record, RecordSink};
-use super::station::{GateSettings, InputLine};
+use super::station::{GateSettings, InputLine, QUEUE_CAPACITY};
 use crate::decide::Verdict;
 use crate::signal::{Levels, OutputLine, Outputs, SignalError};
 use mudenet_board::gate::{Delay, Wiring};
@@ -59,8 +59,9 @@ pub struct Plant {
     shared: Arc<Mutex<Seen>>,
 }
 
-/// Parts that are remembered one by one; what became of older ones is only counted.
-const REMEMBERED: usize = 4096;
+/// Parts that are remembered one by one, at least: a box has fewer on the way. What became of older ones is only counted,
+/// once they have been at the gate.
+const REMEMBERED: usize = QUEUE_CAPACITY;
 
 #[derive(Default)]
 struct Seen {
@@ -108,7 +109,7 @@ impl Plant {
     /// Where the parts went. Call it when the line has ended.
     pub fn outcome(&self, gate: Option<GateSettings>) -> Outcome {
         self.seen(|seen| {
-            seen.settle(gate, 0);
+            seen.settle(gate, 0, Micros::MAX);
             seen.settled.clone()
         })
     }
@@ -119,11 +120,14 @@ impl Plant {
 }
 
 impl Seen {
-    /// Counts what became of the parts but the newest `keep`, and forgets them.
-    fn settle(&mut self, gate: Option<GateSettings>, keep: usize) {
+    /// Counts what became of the parts that have left the gate by `now`, but the newest `keep`, and forgets them.
+    fn settle(&mut self, gate: Option<GateSettings>, keep: usize, now: Micros) {
+        let pulse = gate.map_or(0, |settings| settings.gate.pulse);
         while self.at_gate.len() > keep
-            && let Some((part, at_gate)) = self.at_gate.pop_first()
+            && let Some(oldest) = self.at_gate.first_entry()
+            && oldest.get().is_none_or(|at| at.saturating_add(pulse) <= now)
         {
+            let (part, at_gate) = oldest.remove_entry();
             let verdict = self.verdicts.remove(&part).flatten();
             let judged_good = verdict == Some(Verdict::Accept);
             let left_good = match gate {
@@ -247,7 +251,7 @@ impl Belt<'_> {
             self.plant.seen(|seen| {
                 seen.at_gate.insert(number, gate.map(|_| now.saturating_add(way)));
                 if seen.at_gate.len() > 2 * REMEMBERED {
-                    seen.settle(gate, REMEMBERED);
+                    seen.settle(gate, REMEMBERED, now);
                 }
             });
             self.handle.line(InputLine::Trigger, true, now, Some(index));

@@ -60,7 +60,7 @@ pub fn open(folder: &Path) -> Result<DataSet, DataSetError> {
 /// Measures `bundle` on `set`.
 ///
 /// # Errors
-/// [`MeasureError`], naming the image.
+/// `MeasureError`, naming the image.
 pub fn evaluate(bundle: &Bundle, set: &DataSet) -> Result<Outcome, MeasureError> {
     let mut inspector = Inspector::new(bundle)?;
     let evaluator = Evaluator::new(set);

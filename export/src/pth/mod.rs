@@ -1,7 +1,7 @@
 //! PyTorch's `.pth` files of weights, read without Python and without executing anything.
 //!
 //! Both forms are read: the zip archive of PyTorch 1.6 and later (`*/data.pkl`, `*/data/KEY`), and the older one, several
-//! pickles and then the raw values. The pickles may hold what a state dict holds and nothing else, see [`pickle`].
+//! pickles and then the raw values. The pickles may hold what a state dict holds and nothing else, see `pickle`.
 
 mod pickle;
 

@@ -118,6 +118,23 @@ impl Webhook {
     }
 }
 
+/// Whether a message counts as delivered by the answer of this server, for `fuzz/fuzz_targets/webhook.rs`.
+#[cfg(fuzzing)]
+pub fn answered(url: &str) -> bool {
+    let config = WebhookConfig {
+        url: url.to_owned(),
+        events: vec![],
+        secret: None,
+        ca: None,
+        timeout_ms: 5000,
+        give_up_s: 1,
+        outbox: std::path::PathBuf::new(),
+        outbox_mib: 1,
+    };
+    Server::new(&config, "fuzzed", None, None)
+        .is_ok_and(|server| matches!(server.post(1, "{}", Stamp::from(wall_clock())), Answer::Taken))
+}
+
 /// The recorder's way to the webhook.
 struct Sink {
     events: Vec<Topic>,

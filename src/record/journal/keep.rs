@@ -29,9 +29,38 @@ pub(super) struct Keeper {
 
 #[derive(Debug)]
 struct Stored {
-    path: PathBuf,
+    file: StoredFile,
     bytes: u64,
     time: Stamp,
+}
+
+/// Where it is. A full disk holds a million pictures, so those have no path of their own.
+#[derive(Debug)]
+enum StoredFile {
+    Image(PictureName),
+    Map(PictureName),
+    /// A journal file, or a picture under a name that the box does not give.
+    Other(PathBuf),
+}
+
+impl StoredFile {
+    fn picture(folder: &Path, path: &Path, name: PictureName) -> Self {
+        if path == folder.join(name.image()) {
+            Self::Image(name)
+        } else if path == folder.join(name.map()) {
+            Self::Map(name)
+        } else {
+            Self::Other(path.to_owned())
+        }
+    }
+
+    fn path(&self, folder: &Path) -> PathBuf {
+        match self {
+            Self::Image(name) => folder.join(name.image()),
+            Self::Map(name) => folder.join(name.map()),
+            Self::Other(path) => path.clone(),
+        }
+    }
 }
 
 /// Shelf of the journal files.
@@ -67,28 +96,26 @@ impl Keeper {
             if entry.file_name().to_string_lossy().ends_with(".part") {
                 std::fs::remove_file(path).map_err(|e| JournalError::at(path, e))?;
             } else if let (Some(name), Ok(data)) = (PictureName::of(path), entry.metadata()) {
-                self.shelve(shelf(name.kind), path.to_owned(), data.len(), name.time);
+                self.add_picture(path, data.len(), name);
             }
         }
         for path in journal_files(&self.folder)? {
             let data = std::fs::metadata(&path).map_err(|e| JournalError::at(&path, e))?;
             let time = data.modified().map_or(Stamp::from_millis(0), Stamp::from);
-            self.shelve(JOURNAL_SHELF, path, data.len(), time);
+            self.total += data.len();
+            self.close_journal(path, data.len(), time);
         }
         for shelf in &mut self.shelves {
-            shelf.make_contiguous().sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
+            shelf.make_contiguous().sort_by_cached_key(|stored| (stored.time, stored.file.path(&self.folder)));
         }
         Ok(())
     }
 
-    fn shelve(&mut self, shelf: usize, path: PathBuf, bytes: u64, time: Stamp) {
-        self.total += bytes;
-        self.shelves[shelf].push_back(Stored { path, bytes, time });
-    }
-
     /// A picture or map was written.
-    pub(super) fn add_picture(&mut self, path: PathBuf, bytes: u64, name: PictureName) {
-        self.shelve(shelf(name.kind), path, bytes, name.time);
+    pub(super) fn add_picture(&mut self, path: &Path, bytes: u64, name: PictureName) {
+        let file = StoredFile::picture(&self.folder, path, name);
+        self.total += bytes;
+        self.shelves[shelf(name.kind)].push_back(Stored { file, bytes, time: name.time });
     }
 
     /// Takes the newest journal file off its shelf, to be written on.
@@ -103,7 +130,7 @@ impl Keeper {
 
     /// A journal file that is written on no more.
     pub(super) fn close_journal(&mut self, path: PathBuf, bytes: u64, time: Stamp) {
-        self.shelves[JOURNAL_SHELF].push_back(Stored { path, bytes, time });
+        self.shelves[JOURNAL_SHELF].push_back(Stored { file: StoredFile::Other(path), bytes, time });
     }
 
     /// Deletes what is over the caps at `now`, for `more` bytes to come; whether there is room for them then.
@@ -129,9 +156,10 @@ impl Keeper {
     fn delete_oldest(&mut self, shelf: usize) {
         let Some(stored) = self.shelves[shelf].pop_front() else { return };
         // A file that cannot be deleted is somebody else's now: it is no longer counted.
-        let _ = std::fs::remove_file(&stored.path);
+        let path = stored.file.path(&self.folder);
+        let _ = std::fs::remove_file(&path);
         self.total = self.total.saturating_sub(stored.bytes);
-        if let (true, Some(day)) = (shelf != JOURNAL_SHELF, stored.path.parent()) {
+        if let (true, Some(day)) = (shelf != JOURNAL_SHELF, path.parent()) {
             // Only empty folders can be removed.
             let _ = std::fs::remove_dir(day);
         }

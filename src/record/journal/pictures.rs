@@ -99,17 +99,17 @@ impl Pictures {
             return Err(RecordError { path: image, source });
         }
         write_picture(&image, frame)?;
-        self.kept(image, *name);
+        self.kept(&image, *name);
         if let Some(map) = map {
             let path = self.folder.join(name.map());
             write_map(&path, map)?;
-            self.kept(path, *name);
+            self.kept(&path, *name);
         }
         Ok(())
     }
 
-    fn kept(&self, path: PathBuf, name: PictureName) {
-        let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
+    fn kept(&self, path: &Path, name: PictureName) {
+        let bytes = std::fs::metadata(path).map_or(0, |data| data.len());
         self.keeper().add_picture(path, bytes, name);
     }
 

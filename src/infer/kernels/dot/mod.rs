@@ -127,7 +127,7 @@ impl Isa {
     }
 
     /// Does at least `steps` products of bytes from registers to registers and returns how many they were: the time it takes
-    /// is the most that one core can do. 0 where [`Isa::has_dot_products`] is not.
+    /// is the most that one core can do. 0 where `Isa::has_dot_products` is not.
     pub fn dot_products(self, steps: usize) -> u64 {
         if !self.has_dot_products() {
             return 0;
