@@ -137,7 +137,7 @@ impl Directions {
                  --layout 0 leaves the layout out"
             )));
         }
-        layout.scale = layout.scale / largest.sqrt();
+        layout.scale /= largest.sqrt();
         layout.height = height;
         Ok(layout)
     }
