@@ -81,7 +81,7 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let values = Vec::<f32>::try_from(image.view(-1)).unwrap();
     let input = ModelInput::new(size as usize, size as usize, values).unwrap();
     let torch = torch_scores(&networks, Some(&memory), &input).unwrap();
-    let tract = TractScorer::new(&Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
+    let tract = TractScorer::new(Bundle::load(&at("model.onnx")).unwrap()).unwrap().score(&input).unwrap();
     let calibrated = program.run(&image, |_, value| value).remove(0);
     let error = common::relative_error(&calibrated, &memory.score(source(), &image));
     assert!(error < f64::from(PARITY_LIMIT), "the calibration's own run of the graph: {error:e}");
