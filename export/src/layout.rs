@@ -20,8 +20,8 @@ pub const IMAGES: usize = 400;
 const IMAGES_A_DIRECTION: i64 = 4;
 /// Share of a channel's mean error that every cell is taken to have at least: a guard where few images show none.
 const FLOOR: f64 = 0.1;
-/// The step from the held-back images' largest error, 1, to where the layout counts in full.
-const RISE: f64 = 0.5;
+/// The step of the error from the held-back images' largest error, 1, to where the layout counts in full.
+pub const RISE: f64 = 0.5;
 
 /// Directions in which good parts vary, and what is usual beside them.
 #[derive(Debug)]
