@@ -54,8 +54,13 @@ fn violation(graph: &mut GraphWriter, embedding: &Value, layout: &Layout) -> Res
     let none = |n: i64| Tensor::zeros([n], (Kind::Float, layout.mean.device()));
     let coordinates = graph.conv("memory/layout/encode", &centred, weights(&layout.encode, &none(count))?, at(1, 0));
     debug_assert_eq!(coordinates.shape, [1, count, 1, 1]);
-    let usual =
-        graph.conv_transpose("memory/layout/decode", &coordinates, weights(&layout.decode, &none(channels))?, at(1, 0));
+    // Of one cell any stride gives the same; this one says that each cell comes of it alone.
+    let usual = graph.conv_transpose(
+        "memory/layout/decode",
+        &coordinates,
+        weights(&layout.decode, &none(channels))?,
+        at(side, 0),
+    );
     debug_assert_eq!(usual.shape, [1, channels, side, side]);
     let error = graph.subtract("memory/layout/error", &centred, &usual);
     let error = graph.with_constant("Mul", "memory/layout/scaled", &error, error.shape, &constant(&layout.scale)?);
