@@ -13,7 +13,7 @@ use mudenet_export::freeze::{PARITY_LIMIT, to_onnx, torch_scores};
 use mudenet_export::layout::Layout;
 use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered, Source, distances};
 use mudenet_export::model::Architecture;
-use mudenet_export::quantize::Program;
+use mudenet_export::quantize::{Plan, Program, rewrite};
 use mudenet_export::random;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
@@ -69,6 +69,7 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let mut meta = common::meta(size as usize);
     meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
     let onnx = to_onnx(&networks, &architecture, Some(&memory)).unwrap();
+    let halved = rewrite(&onnx, &Plan::default()).unwrap();
     let program = Program::new(&onnx, &["memory"]).unwrap();
     Bundle::assemble(onnx, &meta).unwrap().save(&at("model.onnx")).unwrap();
 
@@ -85,6 +86,13 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let calibrated = program.run(&image, |_, value| value).remove(0);
     let error = common::relative_error(&calibrated, &memory.score(source(), &image));
     assert!(error < f64::from(PARITY_LIMIT), "the calibration's own run of the graph: {error:e}");
+    // 11 bits of mean and scale in place of 24.
+    let halves = halved.graph.iter().flat_map(|graph| &graph.initializer).filter(|t| t.name.ends_with("/constant/f16"));
+    assert_eq!(halves.count(), 2);
+    let halved = TractScorer::new(Bundle::assemble(halved, &meta).unwrap()).unwrap().score(&input).unwrap();
+    let expected = Tensor::from_slice(tract.branch(Branch::Memory));
+    let error = common::relative_error(&Tensor::from_slice(halved.branch(Branch::Memory)), &expected);
+    assert!(error > 0.0 && error < 2e-2, "constants in 16 bits: {error:e}");
     let onnxruntime = level_scores(&onnxruntime);
     for branch in Branch::ALL {
         let expected = Tensor::from_slice(torch.branch(branch));

@@ -22,7 +22,7 @@ pub struct Plan {
 ///
 /// Weights `NAME` of 8 bits become the initializers `NAME/int8` and `NAME/scale` and a DequantizeLinear that gives `NAME`,
 /// those of 16 bits `NAME/f16` and a Cast; an activation `NAME` goes to its readers through `NAME/quantize` and
-/// `NAME/dequantize`.
+/// `NAME/dequantize`. Constants of a whole map, which are no weights, are stored in 16 bits in any case, where they fit.
 ///
 /// # Errors
 /// [`QuantizeError::Graph`] where the plan names what the graph does not have, or a weight does not fit.
@@ -42,11 +42,34 @@ pub fn rewrite(model: &pb::ModelProto, plan: &Plan) -> Result<pb::ModelProto, Qu
         let float = take(graph, name)?;
         graph.initializer.push(tensor(name, &float.dims, DataType::Float, bytes(values, |v| v.to_le_bytes())));
     }
+    for name in map_constants(graph) {
+        let float = take(graph, &name)?;
+        match cast(graph, &name, &float.dims, &floats(&float)) {
+            Ok(node) => {
+                before.push(node);
+                graph.value_info.push(value_info(&name, &float.dims, DataType::Float));
+            }
+            Err(_) => graph.initializer.push(float),
+        }
+    }
     insert_before_readers(graph, before);
     for (name, activation) in &plan.activations {
         quantize_activation(graph, name, *activation)?;
     }
     Ok(model)
+}
+
+/// Least values of a constant that is worth two more nodes.
+const LARGE: i64 = 1024;
+
+/// The f32 initializers that maps are added to or multiplied with, cell by cell.
+fn map_constants(graph: &pb::GraphProto) -> Vec<String> {
+    let cell_by_cell = graph.node.iter().filter(|node| matches!(node.op_type.as_str(), "Add" | "Sub" | "Mul"));
+    let read: Vec<&String> = cell_by_cell.flat_map(|node| &node.input).collect();
+    let large = graph.initializer.iter().filter(|t| {
+        t.data_type == DataType::Float as i32 && t.dims.iter().product::<i64>() >= LARGE && read.contains(&&t.name)
+    });
+    large.map(|t| t.name.clone()).collect()
 }
 
 fn dequantized(graph: &mut pb::GraphProto, name: &str, dims: &[i64], codes: &Codes) -> pb::NodeProto {
