@@ -162,6 +162,13 @@ fn models_that_cannot_be_used_are_refused() {
         })
     };
     assert_model_refused("nan.onnx", &weights(vec![0.0, f32::NAN]), "weight logical.bias holds NaN");
+    // 0.5 with one bit flipped: the maps that it overflows would look like no anomaly.
+    let flipped = f32::from_bits(0.5f32.to_bits() | 1 << 30);
+    assert_model_refused(
+        "flipped.onnx",
+        &weights(vec![0.0, -flipped]),
+        "weight logical.bias holds -1.7014118e38, more than",
+    );
     let elsewhere = changed(|model| {
         let weight = &mut model.graph.as_mut().unwrap().initializer[0];
         weight.external_data = vec![pb::StringStringEntryProto { key: "location".into(), value: "/etc/passwd".into() }];

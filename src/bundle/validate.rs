@@ -54,8 +54,12 @@ pub(super) fn graph(model: &pb::ModelProto, meta: &Meta) -> Result<(), String> {
     graph.initializer.iter().try_for_each(weights)
 }
 
-/// Refuses weights in other files, and weights that are not finite numbers: they would turn every part into a fault on the
-/// line.
+/// Largest weight that is taken, far above any of a trained network. A flipped bit makes one of 10³⁷, maps overflow, and what is
+/// then not a number would be cut off to 0 by the next ReLU: no anomaly.
+const LARGEST_WEIGHT: f32 = 1e6;
+
+/// Refuses weights in other files, weights beyond [`LARGEST_WEIGHT`], and weights that are not finite numbers: they would turn
+/// every part into a fault on the line.
 fn weights(tensor: &pb::TensorProto) -> Result<(), String> {
     if !tensor.external_data.is_empty() || tensor.data_location.is_some_and(|place| place != 0) {
         return Err(format!("weight {} is in another file: a bundle is one file", tensor.name));
@@ -72,7 +76,11 @@ fn weights(tensor: &pb::TensorProto) -> Result<(), String> {
         return Ok(());
     }
     let raw = tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    match raw.chain(tensor.float_data.iter().copied()).find(|v| !v.is_finite()) {
+    match raw.chain(tensor.float_data.iter().copied()).find(|v| !v.is_finite() || v.abs() > LARGEST_WEIGHT) {
+        Some(value) if value.is_finite() => Err(format!(
+            "weight {} holds {value:e}, more than the {LARGEST_WEIGHT:e} that a network's may be",
+            tensor.name
+        )),
         Some(value) => Err(format!("weight {} holds {value}, not a finite number", tensor.name)),
         None => Ok(()),
     }

@@ -130,17 +130,18 @@ impl GraphWriter {
     /// The graph's output `name`: `x` where it is positive, else 0.
     pub(super) fn output_positive(&mut self, name: &str, x: &Value) {
         self.node("Relu", name, vec![x.name.clone()], vec![], x.shape);
-        if let Some(info) = self.graph.value_info.pop() {
-            self.graph.output.push(info);
-        }
+        self.last_is_output();
     }
 
     /// The graph's output `name`: a + b.
     pub(super) fn output_sum(&mut self, name: &str, a: &Value, b: &Value) {
         self.add(name, a, b);
-        if let Some(info) = self.graph.value_info.pop() {
-            self.graph.output.push(info);
-        }
+        self.last_is_output();
+    }
+
+    /// Makes what the last node gives an output of the graph.
+    fn last_is_output(&mut self) {
+        self.graph.output.extend(self.graph.value_info.pop());
     }
 
     pub(super) fn subtract(&mut self, name: &str, a: &Value, b: &Value) -> Value {
@@ -205,9 +206,7 @@ impl GraphWriter {
         let shape = [1, levels.len() as i64, first.shape[2], first.shape[3]];
         let inputs = levels.iter().map(|level| level.name.clone()).collect();
         self.node("Concat", name, inputs, vec![int("axis", 1)], shape);
-        if let Some(info) = self.graph.value_info.pop() {
-            self.graph.output.push(info);
-        }
+        self.last_is_output();
     }
 
     pub(super) fn finish(self) -> pb::ModelProto {
