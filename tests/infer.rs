@@ -9,7 +9,7 @@ mod model;
 use model::Network;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Engine, Isa, LevelScores, Scorer, TractScorer};
-use mudenet_edge::map::Branch;
+use mudenet_edge::map::{Branch, Weights};
 use mudenet_edge::preprocess::ModelInput;
 
 /// Largest difference relative to the branch's largest score.
@@ -121,4 +121,43 @@ fn the_nearest_embedding_is_one_operator() {
         assert_eq!(smallest.map(|operator| operator.shape), Some([1, rows / 8, columns / 8]), "{operators:?}");
         assert_close(isa.name(), &score(&bundle, Engine::Fused(isa), 2), &expected);
     }
+}
+
+#[test]
+fn a_branch_without_weight_is_left_out_and_the_map_stays() {
+    let whole = graphs::nearest_embedding(64, 128);
+    let everything =
+        TractScorer::with_engine(&whole, Engine::Fused(Isa::best())).expect("the bundle loads").operators();
+    for [structural, logical, memory] in [[0.0, 0.0, 1.0], [0.0, 0.5, 1.0], [0.5, 0.0, 1.0], [0.5, 0.0, 0.0]] {
+        let mut meta = whole.meta().clone();
+        meta.scoring.weights = Weights { structural, logical, memory };
+        let bundle = Bundle::assemble(whole.graph().clone(), &meta).expect("a bundle");
+        let all = score(&bundle, Engine::Fused(Isa::best()), 5);
+        let apply = |scores: &LevelScores| meta.scoring.apply(scores, 64, 128).expect("a map");
+        let input = model::input(64, 128, 5);
+        let engine = Engine::from_environment().expect("an engine");
+        let scorers = [TractScorer::new(&bundle), TractScorer::cascaded(&bundle, engine)];
+        for mut scorer in scorers.map(|scorer| scorer.expect("the bundle loads")) {
+            let scores = scorer.score(&input).expect("scores");
+            assert_eq!(apply(&scores), apply(&all), "{structural}, {logical}, {memory}");
+            for (branch, weight) in Branch::ALL.into_iter().zip([structural, logical, memory]) {
+                let computed = scores.branch(branch).iter().any(|score| *score > 0.0);
+                assert_eq!(computed, weight > 0.0, "{branch:?} with a weight of {weight}");
+            }
+        }
+        let weighted = TractScorer::new(&bundle).expect("the bundle loads").operators().len();
+        // The logical scores of this graph are a root of the structural ones, which stay where only their weight is 0.
+        let fewer = memory == 0.0 || (structural, logical) == (0.0, 0.0);
+        assert!(weighted < everything.len() || !fewer, "{weighted} of {} operators", everything.len());
+    }
+}
+
+#[test]
+fn without_any_weight_nothing_is_left_out() {
+    let whole = graphs::nearest_embedding(64, 64);
+    let mut meta = whole.meta().clone();
+    meta.scoring.weights = Weights { structural: 0.0, logical: 0.0, memory: 0.0 };
+    let bundle = Bundle::assemble(whole.graph().clone(), &meta).expect("a bundle");
+    let scores = TractScorer::new(&bundle).expect("the bundle loads").score(&model::input(64, 64, 5)).expect("scores");
+    assert!(Branch::ALL.iter().all(|branch| scores.branch(*branch).iter().any(|score| *score > 0.0)));
 }

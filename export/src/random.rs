@@ -5,7 +5,7 @@ use crate::model::{Architecture, Network, autoencoder, descriptor};
 use crate::quantize::{Form, rewrite, simple_plan};
 use crate::train::Networks;
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::infer::{Scorer, TractScorer};
+use mudenet_edge::infer::{Engine, Scorer, TractScorer};
 use mudenet_edge::map::{RangeObserver, RangeStatistic};
 use mudenet_edge::preprocess::ModelInput;
 use rand::{RngExt, SeedableRng};
@@ -45,7 +45,8 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
         onnx = rewrite(&onnx, &plan)?;
     }
     let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-    let scores = TractScorer::new(&unscored)?.score(&ModelInput::new(size, size, noise)?)?;
+    let scores = TractScorer::with_engine(&unscored, Engine::from_environment()?)?
+        .score(&ModelInput::new(size, size, noise)?)?;
     let mut observer = RangeObserver::new(meta.scoring.margin, RangeStatistic::MinMax);
     observer.observe(&scores)?;
     meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;

@@ -42,6 +42,12 @@ pub(super) fn graph(model: &pb::ModelProto, meta: &Meta) -> Result<(), String> {
                 ranges.len()
             ));
         }
+        if height > meta.preprocess.height as i64 || width > meta.preprocess.width as i64 {
+            return Err(format!(
+                "output {}: expected maps no larger than the image, got {height}×{width}",
+                output.name
+            ));
+        }
         // The memory's cells are coarser and brought to the size of the others.
         let margin = if output.name == MEMORY { 0 } else { 2 * meta.scoring.margin as i64 };
         if height <= margin || width <= margin {

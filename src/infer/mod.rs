@@ -1,5 +1,6 @@
 //! [`ModelInput`] → [`LevelScores`].
 
+mod choice;
 mod cuda;
 mod device;
 mod engine;
@@ -11,11 +12,12 @@ mod tune;
 
 use crate::map::{Branch, Grid, Upsample};
 use crate::preprocess::ModelInput;
+pub use choice::{ENGINE_VARIABLE, Engine, ISA_VARIABLE};
 pub use cuda::check_cuda;
 pub use device::Device;
 pub use kernels::Isa;
 pub use operator::Operator;
-pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
+pub use tract::TractScorer;
 pub use tune::{PlanSource, Tuner};
 
 /// What the networks say of every cell, ≥ 0: L maps of (h, w) cells for each branch that compares embeddings (Eq. 9, 10),

@@ -2,74 +2,26 @@
 
 #[cfg(feature = "cuda")]
 use super::cuda::Session;
-use super::device::Device;
 use super::fuse::{Fused, Fusion, Planning, fuse};
 use super::kernels::give_back_freed;
 use super::tune::{PlanSource, Tuner};
-use super::{InferError, Isa, LevelScores, Operator, Scorer};
-use crate::bundle::Bundle;
+use super::{Engine, InferError, LevelScores, Operator, Scorer};
+use crate::bundle::{Bundle, STRUCTURAL};
+use crate::map::Branch;
 use crate::preprocess::ModelInput;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tract_onnx::prelude::*;
 
-/// Environment variable that names the instruction set to use, by a name that [`Isa::named`] takes.
-pub const ISA_VARIABLE: &str = "MUDENET_ISA";
-/// Environment variable that turns this project's operators off: `plain`.
-pub const ENGINE_VARIABLE: &str = "MUDENET_ENGINE";
-
-/// What computes a bundle's networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// tract, with this project's operators in place of what they can compute.
-    Fused(Isa),
-    /// tract alone.
-    Plain,
-    /// tract's CUDA runtime, on the first device; this project's operators have no part in it.
-    Cuda,
-}
-
-impl Engine {
-    /// The fastest engine on the installed [`Device`], unless [`ENGINE_VARIABLE`] or [`ISA_VARIABLE`] ask for another one of the
-    /// processor's.
-    ///
-    /// # Errors
-    /// [`InferError::Load`] where a variable holds something unknown or this processor lacks the instruction set.
-    pub fn from_environment() -> Result<Self, InferError> {
-        if Device::installed() == Device::Cuda {
-            return Ok(Self::Cuda);
-        }
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match variable(ENGINE_VARIABLE).as_deref() {
-            Some("plain") => return Ok(Self::Plain),
-            None | Some("fused") => {}
-            Some(other) => {
-                let reason = format!("{ENGINE_VARIABLE}: expected fused or plain, got {other:?}");
-                return Err(InferError::Load(reason));
-            }
-        }
-        let isa = variable(ISA_VARIABLE).map(|name| Isa::named(&name));
-        let isa = isa.transpose().map_err(|reason| InferError::Load(format!("{ISA_VARIABLE}: {reason}")))?;
-        Ok(Self::Fused(isa.unwrap_or_else(Isa::best)))
-    }
-}
-
-impl std::fmt::Display for Engine {
-    /// `fused, avx512`, `plain tract` or `tract on CUDA`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Fused(isa) => write!(f, "fused, {}", isa.name()),
-            Self::Plain => f.write_str("plain tract"),
-            Self::Cuda => f.write_str("tract on CUDA"),
-        }
-    }
-}
-
 /// A bundle's networks, optimised by tract for this host.
 pub struct TractScorer {
-    /// One, or in a cascade two: all outputs but the logical one, and that one.
+    /// One, or in a cascade two, of which the second gives the logical output.
     parts: Vec<Part>,
+    /// Levels, rows and columns of the structural and logical outputs.
+    cells: [usize; 3],
+    /// Levels of the memory.
+    memory: usize,
     engine: Engine,
     plan_source: PlanSource,
     height: usize,
@@ -79,6 +31,8 @@ pub struct TractScorer {
 struct Part {
     network: Ready,
     fusion: Fusion,
+    /// The branches that it gives, in the order of its outputs.
+    branches: Vec<Branch>,
 }
 
 /// A network that takes images.
@@ -101,58 +55,66 @@ impl Ready {
     }
 }
 
-/// All outputs in one part.
-const WHOLE: [fn(usize) -> bool; 1] = [|_| true];
-/// Where the bundle's outputs stand in the graph.
-const LOGICAL_OUTPUT: usize = 1;
+/// The bundle's outputs in the order of its graph, in one part; the last one where the bundle has a memory.
+const WHOLE: &[&[Branch]] = &[&Branch::ALL];
+/// What a cascade computes first, and after it.
+const CASCADE: &[&[Branch]] = &[&[Branch::Structural, Branch::Memory], &[Branch::Logical]];
 
 impl TractScorer {
     /// Prepares the networks of `bundle`, whose memory is free again early where it is given away, on
-    /// [`Engine::from_environment`], with the plan of an installed [`Tuner`].
+    /// [`Engine::from_environment`], with the plan of an installed [`Tuner`]. A branch whose weight in the bundle's scoring is 0
+    /// is left out where another one's is not, and has scores of 0: the map is the same.
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn new<'a>(bundle: impl Into<Cow<'a, Bundle>>) -> Result<Self, InferError> {
-        Self::with_parts(bundle.into(), Engine::from_environment()?, &WHOLE, Tuner::installed())
+        let bundle = bundle.into();
+        let parts = weighted(WHOLE, &bundle);
+        Self::with_parts(bundle, Engine::from_environment()?, &parts, Tuner::installed())
     }
 
     /// Prepares the networks of `bundle` on `engine`, each layer as `tuner` finds it to be fastest on the threads of the
-    /// current rayon pool.
+    /// current rayon pool; branches as in [`TractScorer::new`].
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn tuned<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine, tuner: &Tuner) -> Result<Self, InferError> {
-        Self::with_parts(bundle.into(), engine, &WHOLE, Some(tuner))
+        let bundle = bundle.into();
+        let parts = weighted(WHOLE, &bundle);
+        Self::with_parts(bundle, engine, &parts, Some(tuner))
     }
 
-    /// Prepares the networks of `bundle` on `engine`.
+    /// Prepares the networks of `bundle` on `engine`, those of every branch.
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn with_engine<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine) -> Result<Self, InferError> {
-        Self::with_parts(bundle.into(), engine, &WHOLE, None)
+        let bundle = bundle.into();
+        let parts = present(WHOLE, &bundle);
+        Self::with_parts(bundle, engine, &parts, None)
     }
 
-    /// Like [`TractScorer::with_engine`], so that [`Scorer::score_until`] can leave out the logical branch, and with the plan
-    /// of an installed [`Tuner`].
+    /// Like [`TractScorer::new`] on `engine`, so that [`Scorer::score_until`] can leave out the logical branch.
     ///
     /// # Errors
     /// [`InferError::Load`] where tract cannot read or optimise the graph.
     pub fn cascaded<'a>(bundle: impl Into<Cow<'a, Bundle>>, engine: Engine) -> Result<Self, InferError> {
-        let parts: [fn(usize) -> bool; 2] = [|output| output != LOGICAL_OUTPUT, |output| output == LOGICAL_OUTPUT];
-        Self::with_parts(bundle.into(), engine, &parts, Tuner::installed())
+        let bundle = bundle.into();
+        let parts = weighted(CASCADE, &bundle);
+        Self::with_parts(bundle, engine, &parts, Tuner::installed())
     }
 
     fn with_parts(
         bundle: Cow<'_, Bundle>,
         engine: Engine,
-        parts: &[fn(usize) -> bool],
+        parts: &[Vec<Branch>],
         tuner: Option<&Tuner>,
     ) -> Result<Self, InferError> {
         if engine == Engine::Cuda {
             super::check_cuda()?;
         }
         let tuner = tuner.filter(|_| matches!(engine, Engine::Fused(_)));
+        let (cells, memory) = (cells(&bundle)?, bundle.meta().scoring.ranges.memory.len());
         let (name, model) = (engine.to_string(), bundle.sha256().to_owned());
         let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
         let mut planning = match tuner {
@@ -167,7 +129,7 @@ impl TractScorer {
         drop(bundle);
         let graphs = vec![graph; parts.len()];
         let parts = graphs.into_iter().zip(parts);
-        let parts = parts.map(|(graph, outputs)| prepare(graph, engine, *outputs, &mut planning));
+        let parts = parts.map(|(graph, branches)| prepare(graph, engine, branches, &mut planning));
         let parts = parts.collect::<Result<_, _>>()?;
         let plan_source = match &planning {
             Planning::Estimate => PlanSource::Estimated,
@@ -178,7 +140,7 @@ impl TractScorer {
             }
         };
         give_back_freed();
-        Ok(Self { parts, engine, plan_source, height, width })
+        Ok(Self { parts, cells, memory, engine, plan_source, height, width })
     }
 
     /// What computes the networks.
@@ -236,15 +198,44 @@ fn load(error: TractError) -> InferError {
     InferError::Load(format!("{error:#}"))
 }
 
-/// The graph of those outputs that `outputs` wants.
+/// Those branches of `parts` that the bundle has.
+fn present(parts: &[&[Branch]], bundle: &Bundle) -> Vec<Vec<Branch>> {
+    let ranges = &bundle.meta().scoring.ranges;
+    let has = |branch: &Branch| *branch != Branch::Memory || !ranges.memory.is_empty();
+    parts.iter().map(|part| part.iter().copied().filter(has).collect()).collect()
+}
+
+/// Those of them that count: all where none does.
+fn weighted(parts: &[&[Branch]], bundle: &Bundle) -> Vec<Vec<Branch>> {
+    let present = present(parts, bundle);
+    let counts = |branch: &Branch| bundle.meta().scoring.weights.of(*branch) > 0.0;
+    let weighted: Vec<Vec<Branch>> = present
+        .iter()
+        .map(|part| part.iter().copied().filter(counts).collect())
+        .filter(|part: &Vec<_>| !part.is_empty())
+        .collect();
+    if weighted.is_empty() { present } else { weighted }
+}
+
+/// Levels, rows and columns of the structural and logical outputs.
+fn cells(bundle: &Bundle) -> Result<[usize; 3], InferError> {
+    let shape = bundle.output_shape(STRUCTURAL).unwrap_or_default();
+    let sizes: Vec<usize> = shape.iter().filter_map(|size| usize::try_from(*size).ok()).collect();
+    match sizes[..] {
+        [1, levels, height, width] => Ok([levels, height, width]),
+        _ => Err(InferError::Shape(format!("expected a structural output of (1, L, h, w), the bundle has {shape:?}"))),
+    }
+}
+
+/// The graph of some branches.
 fn prepare(
     model: InferenceModel,
     engine: Engine,
-    outputs: fn(usize) -> bool,
+    branches: &[Branch],
     planning: &mut Planning,
 ) -> Result<Part, InferError> {
     let mut fusion = Fusion::default();
-    let mut model = decluttered(model, outputs).map_err(load)?;
+    let mut model = decluttered(model, branches).map_err(load)?;
     let network = match engine {
         Engine::Fused(isa) => {
             fusion = fuse(&mut model, isa, planning).map_err(load)?;
@@ -266,16 +257,16 @@ fn prepare(
     if !fusion.left.is_empty() {
         log::warn!("not accelerated: {}", fusion.left.join("; "));
     }
-    Ok(Part { network, fusion })
+    Ok(Part { network, fusion, branches: branches.to_vec() })
 }
 
 fn on_host(model: TypedModel) -> Result<Ready, InferError> {
     model.into_optimized().and_then(TypedModel::into_runnable).map(Ready::Host).map_err(load)
 }
 
-fn decluttered(mut model: InferenceModel, outputs: fn(usize) -> bool) -> TractResult<TypedModel> {
-    let wanted = model.output_outlets()?.iter().enumerate().filter(|(index, _)| outputs(*index));
-    let wanted: Vec<OutletId> = wanted.map(|(_, outlet)| *outlet).collect();
+fn decluttered(mut model: InferenceModel, branches: &[Branch]) -> TractResult<TypedModel> {
+    let outputs = Branch::ALL.iter().zip(model.output_outlets()?).filter(|(branch, _)| branches.contains(branch));
+    let wanted: Vec<OutletId> = outputs.map(|(_, outlet)| *outlet).collect();
     model.select_output_outlets(&wanted)?;
     give_back_freed();
     model.into_typed()?.into_decluttered()
@@ -292,25 +283,22 @@ impl Scorer for TractScorer {
         is_settled: &mut dyn FnMut(&LevelScores) -> bool,
     ) -> Result<LevelScores, InferError> {
         let image = self.image(input)?;
-        match &mut self.parts[..] {
-            [whole] => {
-                let mut maps = whole.network.run(image)?;
-                if maps.len() <= LOGICAL_OUTPUT {
-                    return Err(InferError::Shape(format!("expected 2 or 3 outputs, the network gave {}", maps.len())));
-                }
-                let logical = maps.remove(LOGICAL_OUTPUT);
-                scores(maps)?.with_logical(logical.values)
+        let mut scores = None;
+        for part in &mut self.parts {
+            if scores.as_ref().is_some_and(&mut *is_settled) {
+                return scores.ok_or_else(nothing);
             }
-            [first, logical] => {
-                let scores = scores(first.network.run(image.clone())?)?;
-                if is_settled(&scores) {
-                    return Ok(scores);
-                }
-                let logical = logical.network.run(image)?.pop();
-                scores.with_logical(logical.map(|map| map.values).unwrap_or_default())
-            }
-            parts => Err(InferError::Run(format!("expected 1 or 2 parts, got {}", parts.len()))),
+            let maps = part.network.run(image.clone())?;
+            scores = Some(with_maps(scores, self.cells, &part.branches, maps)?);
         }
+        let mut scores = scores.ok_or_else(nothing)?;
+        if self.memory > scores.levels(Branch::Memory) {
+            scores = scores.with_memory(1, 1, &vec![0.0; self.memory])?;
+        }
+        if scores.levels(Branch::Logical) == 0 {
+            scores = scores.with_logical(vec![0.0; self.cells.iter().product()])?;
+        }
+        Ok(scores)
     }
 }
 
@@ -333,19 +321,42 @@ impl Map {
     }
 }
 
-/// The structural scores, and those of a memory.
-fn scores(maps: Vec<Map>) -> Result<LevelScores, InferError> {
-    let count = maps.len();
-    let mut maps = maps.into_iter();
-    let (Some(structural), memory, None) = (maps.next(), maps.next(), maps.next()) else {
-        return Err(InferError::Shape(format!(
-            "expected the structural output and a memory's, the network gave {count}"
-        )));
+/// `before`, if that is something, and what a part gave for its `branches`; structural scores of 0 where no part gives them.
+fn with_maps(
+    before: Option<LevelScores>,
+    cells: [usize; 3],
+    branches: &[Branch],
+    maps: Vec<Map>,
+) -> Result<LevelScores, InferError> {
+    if maps.len() != branches.len() {
+        return Err(InferError::Shape(format!("expected {} outputs, the network gave {}", branches.len(), maps.len())));
+    }
+    let (mut structural, mut logical, mut memory) = (None, None, None);
+    for (branch, map) in branches.iter().zip(maps) {
+        match branch {
+            Branch::Structural => structural = Some(map),
+            Branch::Logical => logical = Some(map),
+            Branch::Memory => memory = Some(map),
+        }
+    }
+    let [channels, height, width] = cells;
+    let none = || Map { channels, height, width, values: vec![0.0; channels * height * width] };
+    let mut scores = match before {
+        Some(before) => before,
+        None => {
+            let Map { channels, height, width, values } = structural.unwrap_or_else(none);
+            LevelScores::structural_only(channels, height, width, values)?
+        }
     };
-    let Map { channels, height, width, values } = structural;
-    let scores = LevelScores::structural_only(channels, height, width, values)?;
-    match memory {
-        Some(memory) => scores.with_memory(memory.height, memory.width, &memory.values),
+    if let Some(memory) = memory {
+        scores = scores.with_memory(memory.height, memory.width, &memory.values)?;
+    }
+    match logical {
+        Some(logical) => scores.with_logical(logical.values),
         None => Ok(scores),
     }
+}
+
+fn nothing() -> InferError {
+    InferError::Run("no branch is computed".into())
 }

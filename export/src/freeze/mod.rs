@@ -19,7 +19,7 @@ pub(crate) use graph::value_info;
 use mudenet_edge::bundle::{Bundle, Meta, Parity, RuntimeParity, pb};
 use mudenet_edge::capture::{CaptureError, Frame, decode};
 use mudenet_edge::decide::{Threshold, provisional};
-use mudenet_edge::infer::{InferError, Scorer, TractScorer};
+use mudenet_edge::infer::{Engine, InferError, Scorer, TractScorer};
 use mudenet_edge::inspector::{InspectError, Inspector};
 use mudenet_edge::map::{Gaussian, MapError, Range, RangeObserver, RangeStatistic, Ranges, Scoring, Upsample, Weights};
 use mudenet_edge::metric::EvaluationError;
@@ -215,7 +215,7 @@ impl Start {
         }
         meta.training = training(run);
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-        let mut scorer = TractScorer::new(&unscored)?;
+        let mut scorer = TractScorer::with_engine(&unscored, Engine::from_environment()?)?;
         for (path, frame) in run.held_back.iter().zip(&frames) {
             let input = meta.preprocess.apply(frame)?;
             parity::check(
@@ -237,7 +237,7 @@ impl Start {
     fn settle(&self, onnx: &pb::ModelProto, options: &FreezeOptions) -> Result<Bundle, FreezeError> {
         let mut meta = self.meta.clone();
         let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-        let mut scorer = TractScorer::new(&unscored)?;
+        let mut scorer = TractScorer::with_engine(&unscored, Engine::from_environment()?)?;
         let mut observer = RangeObserver::new(meta.scoring.margin, options.ranges);
         for input in self.inputs()? {
             observer.observe(&scorer.score(&input)?)?;

@@ -6,7 +6,7 @@ use crate::quantize::{self, Form, Layer, QuantizeError, Settings};
 use crate::train::Networks;
 use mudenet_edge::bundle::{AgreementObserver, Bundle, Meta, StorageForm, StorageReport, TestReport};
 use mudenet_edge::capture::{Frame, decode};
-use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
+use mudenet_edge::infer::{Engine, LevelScores, Scorer, TractScorer};
 use mudenet_edge::inspector::Inspector;
 use mudenet_edge::metric::dataset::{DataSet, Layout};
 use mudenet_edge::metric::{EvaluationError, Evaluator, Figures, rank_correlation};
@@ -158,7 +158,7 @@ pub fn freeze_stored(
 }
 
 fn scored(bundle: &Bundle, inputs: &[ModelInput]) -> Result<Vec<Scored>, FreezeError> {
-    let mut scorer = TractScorer::new(bundle)?;
+    let mut scorer = TractScorer::with_engine(bundle, Engine::from_environment()?)?;
     let one = |input| {
         let levels = scorer.score(input)?;
         Ok(Scored { score: image_score(bundle.meta(), &levels)?, levels })
