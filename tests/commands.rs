@@ -219,13 +219,15 @@ fn commands_and_options_within_sentences_exist() {
 /// What the documents' blocks call beside this project's programs.
 #[test]
 fn everything_else_that_blocks_call_is_known() {
-    const FOREIGN: [&str; 16] = [
+    const FOREIGN: [&str; 18] = [
         "sudo",
         "apt",
         "curl",
         "minisign",
         "systemctl",
         "rsync",
+        "sha256sum",
+        "tar",
         "sudoedit",
         "journalctl",
         "docker",

@@ -119,3 +119,14 @@ fn the_old_webpki_is_only_named_by_rumqttc() {
     let users: Vec<&str> = users.map(|package| package["name"].as_str().unwrap()).collect();
     assert_eq!(users, ["rumqttc"]);
 }
+
+/// `src/guard.rs` catches panics of decoders and networks, which a program that aborts would not survive.
+#[test]
+fn every_profile_unwinds() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let profiles = manifest["profile"].as_table().unwrap();
+    assert!(profiles.contains_key("dist"));
+    for (name, profile) in profiles {
+        assert!(profile.get("panic").is_none(), "{name}");
+    }
+}

@@ -5,10 +5,10 @@ use mudenet_edge::plant::Counts;
 use mudenet_edge::plant::modbus::Modbus;
 use mudenet_edge::run::simulate::Plant;
 use mudenet_edge::run::{Handle, Line, Report};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
@@ -124,4 +124,46 @@ fn a_silent_connection_is_closed() {
     assert_eq!(answer[..9], [0, 1, 0, 0, 0, 53, 1, 4, 50]);
     assert_eq!(stream.read(&mut answer).unwrap(), 0, "closed by the server");
     station.end();
+}
+
+/// Requests that announce more values than they hold, or more than 16 bits of bytes: the decoder of tokio-modbus panics at
+/// each of them. They end their connection only, nothing panics, and the next one is answered.
+#[test]
+fn requests_that_contradict_themselves_end_their_connection() {
+    let panics: Arc<AtomicU64> = Arc::default();
+    let (before, seen) = (std::panic::take_hook(), Arc::clone(&panics));
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some("modbus") {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+        before(info);
+    }));
+    let station = Station::start(&config());
+    let hostile: [&[u8]; 4] = [
+        &[0x0F, 0, 0, 0xFF, 0xFF, 1, 1],
+        &[0x10, 0, 0, 0x80, 1, 2, 0, 7],
+        &[0x17, 0, 0, 0, 1, 0, 0, 0xFF, 0xFF, 2, 0, 7],
+        &[0x17, 0, 0, 0, 1, 0, 0, 0x80, 0, 0],
+    ];
+    for request in hostile {
+        let mut stream = TcpStream::connect(station.address).unwrap();
+        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        // A coil that is set falls with its connection.
+        stream.write_all(&[0, 1, 0, 0, 0, 6, 1, 5, 0, 1, 0xFF, 0]).unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+        let length = u8::try_from(request.len() + 1).unwrap();
+        stream.write_all(&[&[0, 2, 0, 0, 0, length, 1], request].concat()).unwrap();
+        let end =
+            stream.read(&mut [0; 64]).or_else(|e| if e.kind() == ErrorKind::ConnectionReset { Ok(0) } else { Err(e) });
+        assert_eq!(end.unwrap(), 0, "answered: {request:x?}");
+        wait_until("it is closed", || station.counts.modbus_open.load(Ordering::Relaxed) == 0);
+        let mut next = TcpStream::connect(station.address).unwrap();
+        next.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        next.write_all(&[0, 3, 0, 0, 0, 6, 1, 1, 0, 0, 0, 4]).unwrap();
+        let mut coils = [0; 10];
+        next.read_exact(&mut coils).unwrap();
+        assert_eq!(coils, [0, 3, 0, 0, 0, 4, 1, 1, 1, 0], "{request:x?}");
+    }
+    station.end();
+    assert_eq!(panics.load(Ordering::Relaxed), 0);
 }

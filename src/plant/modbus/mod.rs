@@ -3,6 +3,7 @@
 //! `docs/plant.md` has the map. A coil acts on its rising edge, as the input line of its name does; the number of a recipe is
 //! holding register 0. With the last connection all coils fall, as they would with a cut wire.
 
+mod frame;
 mod map;
 mod stream;
 

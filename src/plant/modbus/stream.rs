@@ -1,5 +1,6 @@
-//! A connection that ends when its peer is silent or does not read.
+//! A connection that ends when its peer is silent, does not read, or sends what must not be decoded.
 
+use super::frame::Frames;
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,18 +17,24 @@ pub(super) struct Timed {
     idle: Duration,
     read: Pin<Box<Sleep>>,
     write: Option<Pin<Box<Sleep>>>,
+    frames: Frames,
 }
 
 impl Timed {
     pub(super) fn new(stream: TcpStream, idle: Duration) -> Self {
-        Self { stream, idle, read: Box::pin(sleep(idle)), write: None }
+        Self { stream, idle, read: Box::pin(sleep(idle)), write: None, frames: Frames::default() }
     }
 }
 
 impl AsyncRead for Timed {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(done) => {
+                if !self.frames.sound(buffer.filled().get(before..).unwrap_or_default()) {
+                    let error = Error::new(ErrorKind::InvalidData, "a request that contradicts itself");
+                    return Poll::Ready(Err(error));
+                }
                 let until = Instant::now() + self.idle;
                 self.read.as_mut().reset(until);
                 Poll::Ready(done)
