@@ -137,20 +137,23 @@ impl Plan {
 fn tile(graph: &Graph, node: &Node) -> Option<Tile> {
     let (Layer::Convolve { terms, pool: false, .. } | Layer::Mean { terms, .. }) = &node.layer else { return None };
     let [term, others @ ..] = &terms[..] else { return None };
-    let tile = |term: &Term| winograd(&term.convolution, graph.nodes[term.input].shape, node.shape);
+    let rounded = node.grid().is_some();
+    let tile = |term: &Term| winograd(&term.convolution, graph.nodes[term.input].shape, node.shape, rounded);
     let same = others.is_empty() || matches!(node.layer, Layer::Mean { .. });
     tile(term).filter(|found| same && others.iter().all(|term| tile(term) == Some(*found)))
 }
 
-/// The transform that could compute a convolution from one map to another.
-pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape) -> Option<Tile> {
+/// The transform that could compute a convolution from one map to another with the fewest products; `rounded` outputs are held
+/// in 8 bits.
+pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape, rounded: bool) -> Option<Tile> {
     let [kernel, columns] = convolution.kernel;
     let fits = kernel == columns
         && !convolution.transposed
         && convolution.stride == [1, 1]
         && from.channels >= WINOGRAD_CHANNELS
         && to.height * to.width >= WINOGRAD_OUTPUTS;
-    Tile::for_kernel(kernel).filter(|_| fits)
+    let tiles = Tile::for_kernel(kernel, rounded).iter().copied().filter(|_| fits);
+    tiles.min_by_key(|tile| tile.positions([to.height, to.width]))
 }
 
 /// Time in multiply-adds of f32.
@@ -159,8 +162,8 @@ fn winograd_cost(graph: &Graph, node: &Node, tile: Tile) -> f64 {
     const TRANSFORMS: f64 = 10.0;
     let inputs = graph.nodes[node.terms()[0].input].shape.channels as f64;
     let outputs = node.shape.channels as f64;
-    let tiles = node.shape.height.div_ceil(tile.outputs()) * node.shape.width.div_ceil(tile.outputs());
-    (tiles * tile.inputs() * tile.inputs()) as f64 * (inputs * outputs + TRANSFORMS * (inputs + outputs))
+    let positions = tile.positions([node.shape.height, node.shape.width]) as f64;
+    positions * (inputs * outputs + TRANSFORMS * (inputs + outputs))
 }
 
 /// The same of products of bytes.

@@ -90,7 +90,9 @@ impl Simplified {
             shape: Shape { channels: 4 * from.channels, height: height + above, width: width + left },
         };
         if height * width < WINOGRAD_OUTPUTS
-            || unshuffled.iter().any(|convolution| winograd(convolution, pixels([0, 0]).shape, node.shape).is_none())
+            || unshuffled
+                .iter()
+                .any(|convolution| winograd(convolution, pixels([0, 0]).shape, node.shape, false).is_none())
         {
             return None;
         }

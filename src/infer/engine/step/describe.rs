@@ -12,9 +12,8 @@ impl Step {
             Work::Pool(windows) => (windows.method(), 0),
             Work::Unshuffle(_) => ("2×2 pixels as one".to_owned(), 0),
             Work::Winograd { tile, parts } => {
-                let tiles = height.div_ceil(tile.outputs()) * width.div_ceil(tile.outputs());
-                let tile_size = tile.inputs() * tile.inputs();
-                let planned = parts.len() * tiles * tile_size * self.input_layouts[0].shape.channels * channels;
+                let positions = tile.positions([height, width]);
+                let planned = parts.len() * positions * self.input_layouts[0].shape.channels * channels;
                 let pooled = if parts.len() > 1 { ", pooled" } else { "" };
                 (format!("Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()), planned as u64)
             }

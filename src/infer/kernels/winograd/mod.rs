@@ -8,7 +8,7 @@ mod weights;
 use super::vector::Vector;
 use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
 use batch::Source;
-use points::{Eight, Six};
+use points::{Eight, Six, Ten};
 
 /// A convolution that has a transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +19,23 @@ pub(in super::super) enum Tile {
     F4x5,
     /// 5 × 5 outputs of a 4 × 4 kernel: the same points.
     F5x4,
+    /// 8 × 8 outputs of a 3 × 3 kernel: points 0, ±1, ±2, ±½, ±5/4, ∞.
+    F8x3,
+    /// 6 × 6 outputs of a 5 × 5 kernel: the same points.
+    F6x5,
 }
 
 impl Tile {
-    /// The transform for a `kernel` × `kernel` convolution of stride 1.
-    pub(in super::super) fn for_kernel(kernel: usize) -> Option<Self> {
-        match kernel {
-            3 => Some(Self::F4x3),
-            4 => Some(Self::F5x4),
-            5 => Some(Self::F4x5),
-            _ => None,
+    /// The transforms for a `kernel` × `kernel` convolution of stride 1. Those with ten points are ten times less precise, for
+    /// outputs that are rounded to 8 bits.
+    pub(in super::super) fn for_kernel(kernel: usize, rounded: bool) -> &'static [Self] {
+        match (kernel, rounded) {
+            (3, false) => &[Self::F4x3],
+            (3, true) => &[Self::F4x3, Self::F8x3],
+            (4, _) => &[Self::F5x4],
+            (5, false) => &[Self::F4x5],
+            (5, true) => &[Self::F4x5, Self::F6x5],
+            _ => &[],
         }
     }
 
@@ -37,6 +44,8 @@ impl Tile {
         match self {
             Self::F4x3 | Self::F4x5 => 4,
             Self::F5x4 => 5,
+            Self::F6x5 => 6,
+            Self::F8x3 => 8,
         }
     }
 
@@ -45,12 +54,17 @@ impl Tile {
         self.kernel() + self.outputs() - 1
     }
 
+    /// Products that give a map of so many outputs, for one channel of either side.
+    pub(in super::super) fn positions(self, [height, width]: [usize; 2]) -> usize {
+        height.div_ceil(self.outputs()) * width.div_ceil(self.outputs()) * self.inputs().pow(2)
+    }
+
     /// Rows and columns of the kernel.
     pub(in super::super) fn kernel(self) -> usize {
         match self {
-            Self::F4x3 => 3,
+            Self::F4x3 | Self::F8x3 => 3,
             Self::F5x4 => 4,
-            Self::F4x5 => 5,
+            Self::F4x5 | Self::F6x5 => 5,
         }
     }
 }
@@ -137,6 +151,8 @@ impl Band<'_> {
                 Tile::F4x3 => self.batches::<V, S, Six, 6, 4>(input),
                 Tile::F4x5 => self.batches::<V, S, Eight, 8, 4>(input),
                 Tile::F5x4 => self.batches::<V, S, Eight, 8, 5>(input),
+                Tile::F8x3 => self.batches::<V, S, Ten, 10, 8>(input),
+                Tile::F6x5 => self.batches::<V, S, Ten, 10, 6>(input),
             }
         }
     }

@@ -105,6 +105,91 @@ impl Points<8> for Eight {
     }
 }
 
+/// 0, ±1, ±2, ±½, ±5/4, ∞.
+pub(super) struct Ten;
+
+impl Ten {
+    const PAIRS: [f32; 4] = [1.0, 2.0, 0.5, 1.25];
+    /// Coefficients of x⁶, x⁴, x² and 1 in the product of (x² − p²) over all pairs, below that of x⁸.
+    const ALL: [f32; 4] = Self::product(Self::PAIRS.len());
+
+    /// The same over all pairs but one, without the last.
+    const OTHERS: [[f32; 4]; 4] = [Self::product(0), Self::product(1), Self::product(2), Self::product(3)];
+
+    /// (5/4)ʲ.
+    const FAR: [f32; 8] = {
+        let mut powers = [1.0; 8];
+        let mut j = 1;
+        while j < powers.len() {
+            powers[j] = powers[j - 1] * Self::PAIRS[3];
+            j += 1;
+        }
+        powers
+    };
+
+    const fn product(without: usize) -> [f32; 4] {
+        // Of x⁸ downwards; exact in f32.
+        let mut all = [1.0_f32, 0.0, 0.0, 0.0, 0.0];
+        let mut pair = 0;
+        while pair < Self::PAIRS.len() {
+            if pair != without {
+                let square = Self::PAIRS[pair] * Self::PAIRS[pair];
+                let mut power = 4;
+                while power > 0 {
+                    all[power] -= square * all[power - 1];
+                    power -= 1;
+                }
+            }
+            pair += 1;
+        }
+        [all[1], all[2], all[3], all[4]]
+    }
+}
+
+impl Points<10> for Ten {
+    #[inline(always)]
+    unsafe fn input<V: Vector>(d: &[V; 10]) -> [V; 10] {
+        // SAFETY: the caller's.
+        unsafe {
+            // x⁸ + a·x⁶ + b·x⁴ + c·x², of every second input from `last` down.
+            let half = |[a, b, c, _]: [f32; 4], last: usize| {
+                let low = d[last - 4].mul_add(V::splat(b), d[last - 6].mul(V::splat(c)));
+                low.add(d[last - 2].mul_add(V::splat(a), d[last]))
+            };
+            let mut to = [V::splat(0.0); 10];
+            to[0] = d[0].mul_add(V::splat(Self::ALL[3]), half(Self::ALL, 8));
+            to[9] = d[1].mul_add(V::splat(Self::ALL[3]), half(Self::ALL, 9));
+            for (pair, others) in Self::OTHERS.into_iter().enumerate() {
+                let (even, odd) = (half(others, 8), half(others, 7));
+                let point = Self::PAIRS[pair];
+                to[1 + 2 * pair] = odd.mul_add(V::splat(point), even);
+                to[2 + 2 * pair] = odd.mul_add(V::splat(-point), even);
+            }
+            to
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector, const M: usize>(t: &[V; 10]) -> [V; M] {
+        // SAFETY: the caller's.
+        unsafe {
+            let [mut even, mut odd] = [[V::splat(0.0); 4]; 2];
+            for pair in 0..4 {
+                let (plus, minus) = (t[1 + 2 * pair], t[2 + 2 * pair]);
+                (even[pair], odd[pair]) = (plus.add(minus), plus.sub(minus));
+            }
+            let mut y = [t[0].add(even[0].add(even[1])).add(even[2].add(even[3])); M];
+            for (j, value) in y.iter_mut().enumerate().skip(1) {
+                let [one, two, half, far] = if j % 2 == 0 { even } else { odd };
+                let near = half.mul_add(V::splat(1.0 / (1u32 << j) as f32), one);
+                *value = two.mul_add(power(j), far.mul_add(V::splat(Self::FAR[j]), near));
+            }
+            y[M - 1] = y[M - 1].add(t[9]);
+            y
+        }
+    }
+}
+
 /// 2ʲ.
 ///
 /// # Safety
