@@ -15,35 +15,42 @@ use mudenet_export::memory::{Memory, REMEMBERED_LEVELS, Remembered, Source, dist
 use mudenet_export::model::Architecture;
 use mudenet_export::quantize::{Plan, Program, rewrite};
 use mudenet_export::random;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
+/// Values of mean 0 and variance 1. Not by libtorch's generator, which the tests of this file share while they run.
+fn noise(random: &mut ChaCha8Rng, shape: &[i64]) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.random_range(-1.732f32..1.732)).collect();
+    Tensor::from_slice(&values).view(shape)
+}
+
 /// A first stage of seeded weights: two bottlenecks of 12 and 24 channels.
-fn first_stage(pre_activated: bool) -> FirstStage {
-    let layer = |inputs: i64, outputs: i64, kernel: i64| Layer {
-        weight: Tensor::randn([outputs, inputs, kernel, kernel], (Kind::Float, tch::Device::Cpu))
-            * (2.0 / (inputs * kernel * kernel) as f64).sqrt(),
-        bias: Tensor::randn([outputs], (Kind::Float, tch::Device::Cpu)) * 0.1,
+fn first_stage(random: &mut ChaCha8Rng, pre_activated: bool) -> FirstStage {
+    let mut layer = |inputs: i64, outputs: i64, kernel: i64| Layer {
+        weight: noise(random, &[outputs, inputs, kernel, kernel]) * (2.0 / (inputs * kernel * kernel) as f64).sqrt(),
+        bias: noise(random, &[outputs]) * 0.1,
     };
-    let block = |index: i64| {
+    let stem = layer(3, 16, 7);
+    let activation = pre_activated.then(|| layer(16, 16, 1));
+    let mut block = |index: i64| {
         let inputs = if index == 0 { 16 } else { 24 };
         let summed = if pre_activated { 16 + 12 * (index + 1) } else { inputs + 12 };
         Bottleneck { reduce: layer(inputs, 12, 1), middle: layer(12, 12, 3), expand: layer(summed, 24, 1) }
     };
-    FirstStage {
-        stem: layer(3, 16, 7),
-        activation: pre_activated.then(|| layer(16, 16, 1)),
-        blocks: (0..2).map(block).collect(),
-    }
+    let blocks = vec![block(0), block(1)];
+    FirstStage { stem, activation, blocks }
 }
 
 fn agree(width: i64, size: i64, remembered: Remembered) {
     let architecture = Architecture::new(width, size).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64((width + size) as u64);
     let mut networks = random::networks(&architecture, (width + size) as u64);
-    networks.first_stage = (remembered == Remembered::FirstStage).then(|| first_stage(width % 32 == 0));
+    networks.first_stage = (remembered == Remembered::FirstStage).then(|| first_stage(&mut random, width % 32 == 0));
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let noise = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
+    let mut noise = |shape: &[i64]| noise(&mut random, shape);
     let memory = match remembered {
         Remembered::FirstStage => {
             let components = Some(Principal::new(noise(&[24]).abs(), noise(&[10, 24])));
@@ -61,8 +68,8 @@ fn agree(width: i64, size: i64, remembered: Remembered) {
     let (seen, without) = (embedding(&image), distances(&memory, &embedding(&image)));
     let height = 2.0 * without.max().double_value(&[]);
     let mut layout = Layout::fit(&good, 3, 1).unwrap().measured(&[seen], height).unwrap();
-    // The image's own largest error becomes 1.5: what counts in full, where the smaller ones do in part or not at all.
-    layout.scale *= 1.5f64.sqrt();
+    // The image's own largest error becomes 1.4, so that it counts in part, 1.6 times the memory's largest distance.
+    layout.scale *= 1.4f64.sqrt();
     let memory = Memory { layout: Some(layout), ..memory };
     let raised = (memory.score(source(), &image) - &without).gt(0.0).sum(Kind::Float).double_value(&[]);
     assert!(raised > 0.0 && raised < without.numel() as f64, "{raised} cells raised by the layout");

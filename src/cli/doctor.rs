@@ -39,6 +39,8 @@ pub(super) struct Args {
     /// Print one JSON object a check: check, state (ok, warning, broken), found, todo
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,6 +74,7 @@ fn broken(check: &'static str, found: impl Into<String>, todo: impl Into<String>
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    args.device.install()?;
     let config = args.config.as_deref().map(Config::load).transpose()?;
     let mut findings = Vec::new();
     let mut out = std::io::stdout().lock();

@@ -79,6 +79,8 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -90,6 +92,7 @@ enum LayoutArg {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    args.device.install()?;
     let set = open(args)?;
     let source = match &args.maps {
         Some(maps) => Source::Maps(maps.clone()),

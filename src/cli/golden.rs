@@ -35,9 +35,12 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    args.device.install()?;
     let set = GoldenSet::open(&args.samples)?;
     let report = set.check(&mut Pipeline::load(&args.model, args.threshold)?);
     let mut out = std::io::stdout().lock();

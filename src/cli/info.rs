@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mudenet_edge::bundle::{Bundle, Meta, RuntimeParity};
 use mudenet_edge::decide::{Threshold, ThresholdMethod};
-use mudenet_edge::infer::TractScorer;
+use mudenet_edge::infer::{Engine, TractScorer};
 use mudenet_edge::map::{Branch, Range, Scoring};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -88,7 +88,9 @@ fn plan(scorer: &TractScorer) -> String {
         methods.iter().map(|(method, count)| format!("           {count} × {method}\n")).collect();
     let left = scorer.not_accelerated();
     let left = left.iter().map(|reason| format!("           not accelerated: {reason}\n"));
-    format!("computed   {}\n{}{}", super::tune::engine(scorer), counted.concat(), left.collect::<String>())
+    let none = "           by none of this program's own operators, which are the processor's\n";
+    let none = if scorer.engine() == Engine::Cuda { none } else { "" };
+    format!("computed   {}\n{none}{}{}", super::tune::engine(scorer), counted.concat(), left.collect::<String>())
 }
 
 fn threshold(threshold: &Threshold) -> String {

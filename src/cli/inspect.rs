@@ -60,9 +60,12 @@ pub(super) struct Args {
     threshold: Option<f32>,
     #[command(flatten)]
     tune: super::tune::Tune,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    args.device.install()?;
     args.tune.install();
     if args.info {
         super::info::print(args.model.as_deref().unwrap_or(Path::new("")), args.json)?;

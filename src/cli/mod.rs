@@ -6,6 +6,7 @@ mod calibrate;
 mod collect;
 mod csv;
 mod demo;
+mod device;
 mod doctor;
 mod drift;
 mod evaluate;

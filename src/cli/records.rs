@@ -55,6 +55,8 @@ pub(super) struct Args {
     /// Pictures inspected at the same time; as many as there are processor cores where not given
     #[arg(long, value_name = "N", requires = "model")]
     jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 /// Which parts.
@@ -91,6 +93,7 @@ enum VerdictArg {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    args.device.install()?;
     let records = Records::open(&args.folder)?;
     let selection = selection(args);
     #[cfg(feature = "parquet")]

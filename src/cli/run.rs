@@ -83,9 +83,12 @@ pub(super) struct Args {
     verbose: bool,
     #[command(flatten)]
     tune: super::tune::Tune,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    args.device.install()?;
     args.tune.install();
     let config = Config::load(&args.config)?;
     for warning in &config.warnings {

@@ -1,5 +1,7 @@
 //! [`ModelInput`] → [`LevelScores`].
 
+mod cuda;
+mod device;
 mod engine;
 mod fuse;
 mod kernels;
@@ -9,6 +11,8 @@ mod tune;
 
 use crate::map::{Branch, Grid, Upsample};
 use crate::preprocess::ModelInput;
+pub use cuda::check_cuda;
+pub use device::Device;
 pub use kernels::Isa;
 pub use operator::Operator;
 pub use tract::{ENGINE_VARIABLE, Engine, ISA_VARIABLE, TractScorer};
@@ -157,6 +161,9 @@ pub enum InferError {
     /// The graph cannot be made ready to run.
     #[error("the network cannot be prepared: {0}")]
     Load(String),
+    /// There is no device to run it on.
+    #[error("no CUDA device can be used: {0}")]
+    Device(String),
     /// The engine failed on one input.
     #[error("the network failed: {0}")]
     Run(String),

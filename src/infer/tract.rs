@@ -1,5 +1,8 @@
 //! The [`Scorer`] on tract.
 
+#[cfg(feature = "cuda")]
+use super::cuda::Session;
+use super::device::Device;
 use super::fuse::{Fused, Fusion, Planning, fuse};
 use super::kernels::give_back_freed;
 use super::tune::{PlanSource, Tuner};
@@ -23,14 +26,20 @@ pub enum Engine {
     Fused(Isa),
     /// tract alone.
     Plain,
+    /// tract's CUDA runtime, on the first device; this project's operators have no part in it.
+    Cuda,
 }
 
 impl Engine {
-    /// The fastest engine, unless [`ENGINE_VARIABLE`] or [`ISA_VARIABLE`] ask for another.
+    /// The fastest engine on the installed [`Device`], unless [`ENGINE_VARIABLE`] or [`ISA_VARIABLE`] ask for another one of the
+    /// processor's.
     ///
     /// # Errors
     /// [`InferError::Load`] where a variable holds something unknown or this processor lacks the instruction set.
     pub fn from_environment() -> Result<Self, InferError> {
+        if Device::installed() == Device::Cuda {
+            return Ok(Self::Cuda);
+        }
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match variable(ENGINE_VARIABLE).as_deref() {
             Some("plain") => return Ok(Self::Plain),
@@ -47,11 +56,12 @@ impl Engine {
 }
 
 impl std::fmt::Display for Engine {
-    /// `fused, avx512` or `plain tract`.
+    /// `fused, avx512`, `plain tract` or `tract on CUDA`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fused(isa) => write!(f, "fused, {}", isa.name()),
             Self::Plain => f.write_str("plain tract"),
+            Self::Cuda => f.write_str("tract on CUDA"),
         }
     }
 }
@@ -67,8 +77,28 @@ pub struct TractScorer {
 }
 
 struct Part {
-    plan: Arc<TypedRunnableModel>,
+    network: Ready,
     fusion: Fusion,
+}
+
+/// A network that takes images.
+enum Ready {
+    Host(Arc<TypedRunnableModel>),
+    #[cfg(feature = "cuda")]
+    Device(Session),
+}
+
+impl Ready {
+    fn run(&mut self, image: Tensor) -> Result<Vec<Map>, InferError> {
+        match self {
+            Self::Host(plan) => {
+                let outputs = plan.run(tvec!(image.into_tvalue())).map_err(|e| InferError::Run(format!("{e:#}")))?;
+                outputs.iter().map(Map::of).collect()
+            }
+            #[cfg(feature = "cuda")]
+            Self::Device(session) => session.run(image),
+        }
+    }
 }
 
 /// All outputs in one part.
@@ -119,7 +149,10 @@ impl TractScorer {
         parts: &[fn(usize) -> bool],
         tuner: Option<&Tuner>,
     ) -> Result<Self, InferError> {
-        let tuner = tuner.filter(|_| engine != Engine::Plain);
+        if engine == Engine::Cuda {
+            super::check_cuda()?;
+        }
+        let tuner = tuner.filter(|_| matches!(engine, Engine::Fused(_)));
         let (name, model) = (engine.to_string(), bundle.sha256().to_owned());
         let (height, width) = (bundle.meta().preprocess.height, bundle.meta().preprocess.width);
         let mut planning = match tuner {
@@ -129,14 +162,13 @@ impl TractScorer {
                 None => Planning::Measure(tuner.clock(), Default::default()),
             },
         };
-        let load = |e: TractError| InferError::Load(format!("{e:#}"));
         let graph = tract_onnx::onnx().model_for_proto_model(bundle.graph()).map_err(load)?;
         // A bundle that was given away holds its weights no longer than needed.
         drop(bundle);
         let graphs = vec![graph; parts.len()];
         let parts = graphs.into_iter().zip(parts);
         let parts = parts.map(|(graph, outputs)| prepare(graph, engine, *outputs, &mut planning));
-        let parts = parts.collect::<TractResult<_>>().map_err(load)?;
+        let parts = parts.collect::<Result<_, _>>()?;
         let plan_source = match &planning {
             Planning::Estimate => PlanSource::Estimated,
             Planning::Known(_) => PlanSource::Remembered,
@@ -159,12 +191,13 @@ impl TractScorer {
         self.plan_source
     }
 
-    /// What this project's operators compute, in an order of the graph; nothing on [`Engine::Plain`].
+    /// What this project's operators compute, in an order of the graph; nothing on other engines than [`Engine::Fused`].
     pub fn operators(&self) -> Vec<Operator> {
         self.networks().flat_map(Fused::operators).collect()
     }
 
-    /// Convolutions that tract computes although [`Engine::Fused`] was asked for, each with the reason.
+    /// Convolutions that tract computes although [`Engine::Fused`] was asked for, and operators that the processor computes on
+    /// [`Engine::Cuda`], each with the reason.
     pub fn not_accelerated(&self) -> Vec<String> {
         self.parts.iter().flat_map(|part| part.fusion.left.iter().cloned()).collect()
     }
@@ -184,7 +217,7 @@ impl TractScorer {
         self.parts.iter().flat_map(|part| &part.fusion.networks)
     }
 
-    fn image(&self, input: &ModelInput) -> Result<TValue, InferError> {
+    fn image(&self, input: &ModelInput) -> Result<Tensor, InferError> {
         if (input.height(), input.width()) != (self.height, self.width) {
             return Err(InferError::Shape(format!(
                 "the network takes {}×{} pixels, got {}×{}",
@@ -195,30 +228,57 @@ impl TractScorer {
             )));
         }
         let image = Tensor::from_shape(&[1, 3, self.height, self.width], input.values());
-        Ok(image.map_err(|e| InferError::Run(format!("{e:#}")))?.into_tvalue())
+        image.map_err(|e| InferError::Run(format!("{e:#}")))
     }
+}
+
+fn load(error: TractError) -> InferError {
+    InferError::Load(format!("{error:#}"))
 }
 
 /// The graph of those outputs that `outputs` wants.
 fn prepare(
-    mut model: InferenceModel,
+    model: InferenceModel,
     engine: Engine,
     outputs: fn(usize) -> bool,
     planning: &mut Planning,
-) -> TractResult<Part> {
+) -> Result<Part, InferError> {
     let mut fusion = Fusion::default();
+    let mut model = decluttered(model, outputs).map_err(load)?;
+    let network = match engine {
+        Engine::Fused(isa) => {
+            fusion = fuse(&mut model, isa, planning).map_err(load)?;
+            on_host(model)?
+        }
+        Engine::Plain => on_host(model)?,
+        #[cfg(feature = "cuda")]
+        Engine::Cuda => {
+            let session = Session::new(model)?;
+            fusion.left.clone_from(&session.on_host);
+            Ready::Device(session)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Engine::Cuda => {
+            super::check_cuda()?;
+            on_host(model)?
+        }
+    };
+    if !fusion.left.is_empty() {
+        log::warn!("not accelerated: {}", fusion.left.join("; "));
+    }
+    Ok(Part { network, fusion })
+}
+
+fn on_host(model: TypedModel) -> Result<Ready, InferError> {
+    model.into_optimized().and_then(TypedModel::into_runnable).map(Ready::Host).map_err(load)
+}
+
+fn decluttered(mut model: InferenceModel, outputs: fn(usize) -> bool) -> TractResult<TypedModel> {
     let wanted = model.output_outlets()?.iter().enumerate().filter(|(index, _)| outputs(*index));
     let wanted: Vec<OutletId> = wanted.map(|(_, outlet)| *outlet).collect();
     model.select_output_outlets(&wanted)?;
     give_back_freed();
-    let mut model = model.into_typed()?.into_decluttered()?;
-    if let Engine::Fused(isa) = engine {
-        fusion = fuse(&mut model, isa, planning)?;
-        if !fusion.left.is_empty() {
-            log::warn!("not accelerated: {}", fusion.left.join("; "));
-        }
-    }
-    Ok(Part { plan: model.into_optimized()?.into_runnable()?, fusion })
+    model.into_typed()?.into_decluttered()
 }
 
 impl Scorer for TractScorer {
@@ -232,13 +292,9 @@ impl Scorer for TractScorer {
         is_settled: &mut dyn FnMut(&LevelScores) -> bool,
     ) -> Result<LevelScores, InferError> {
         let image = self.image(input)?;
-        let run = |part: &Part| {
-            let outputs = part.plan.run(tvec!(image.clone())).map_err(|e| InferError::Run(format!("{e:#}")))?;
-            outputs.iter().map(Map::of).collect::<Result<Vec<_>, _>>()
-        };
-        match &self.parts[..] {
+        match &mut self.parts[..] {
             [whole] => {
-                let mut maps = run(whole)?;
+                let mut maps = whole.network.run(image)?;
                 if maps.len() <= LOGICAL_OUTPUT {
                     return Err(InferError::Shape(format!("expected 2 or 3 outputs, the network gave {}", maps.len())));
                 }
@@ -246,11 +302,11 @@ impl Scorer for TractScorer {
                 scores(maps)?.with_logical(logical.values)
             }
             [first, logical] => {
-                let scores = scores(run(first)?)?;
+                let scores = scores(first.network.run(image.clone())?)?;
                 if is_settled(&scores) {
                     return Ok(scores);
                 }
-                let logical = run(logical)?.pop();
+                let logical = logical.network.run(image)?.pop();
                 scores.with_logical(logical.map(|map| map.values).unwrap_or_default())
             }
             parts => Err(InferError::Run(format!("expected 1 or 2 parts, got {}", parts.len()))),
@@ -259,7 +315,7 @@ impl Scorer for TractScorer {
 }
 
 /// One output of the network.
-struct Map {
+pub(super) struct Map {
     channels: usize,
     height: usize,
     width: usize,
@@ -267,7 +323,7 @@ struct Map {
 }
 
 impl Map {
-    fn of(tensor: &TValue) -> Result<Self, InferError> {
+    pub(super) fn of(tensor: &TValue) -> Result<Self, InferError> {
         let &[1, channels, height, width] = tensor.shape() else {
             return Err(InferError::Shape(format!("expected (1, L, h, w), the network gave {:?}", tensor.shape())));
         };

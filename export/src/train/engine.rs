@@ -141,7 +141,11 @@ impl<'a> Engine<'a> {
         let pixels = super::channels_last(&standardise(&batch.pixels.to_device(device)));
         let batch = Batch { pixels, keys: batch.keys.clone(), variants: batch.variants.clone() };
         let terms = self.stage.terms(&batch, train);
-        let values: Vec<_> = terms.iter().map(|(name, term)| (*name, term.double_value(&[]))).collect();
+        // All at once: each reading waits for a GPU.
+        let numbers = terms.iter().map(|(_, term)| term.detach()).collect::<Vec<_>>();
+        let numbers = Tensor::stack(&numbers, 0).to_device(tch::Device::Cpu);
+        let value = |i: usize| numbers.double_value(&[i as i64]);
+        let values: Vec<_> = terms.iter().enumerate().map(|(i, (name, _))| (*name, value(i))).collect();
         let sum = terms.into_iter().map(|(_, term)| term).reduce(|a, b| a + b).unwrap_or_else(|| Tensor::from(0.0));
         let number = values.iter().map(|(_, value)| value).sum();
         (values, (sum, number))

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 const AFTER_HELP: &str = "\
 Frames run until their times settle, then at least --frames and --seconds are timed. The camera is a picture in memory
 and the signal goes nowhere, so that everything else on a frame's path is in the figures. Environment: MUDENET_ISA
-(amx, avx512vnni, avx512, avxvnni, avx2, neondot, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks.
+(amx, avx512vnni, avx512, avxvnni, avx2, neondot, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks on the processor.
 
 Exit code: 0, 1 where an --assert does not hold, 2 where anything failed.
 
@@ -87,6 +87,8 @@ pub(super) struct Args {
     serve: Option<PathBuf>,
     #[command(flatten)]
     tune: super::tune::Tune,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
@@ -94,6 +96,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         print!("{}", compare::text(&compare::load(a)?, &compare::load(b)?));
         return Ok(ACCEPTED);
     }
+    args.device.install()?;
     args.tune.install();
     let model = args.model.as_deref().context("--model is missing")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -246,7 +249,7 @@ fn peaks() -> anyhow::Result<(f64, Option<f64>)> {
     const STEPS: usize = 1 << 20;
     let isa = match Engine::from_environment()? {
         Engine::Fused(isa) => isa,
-        Engine::Plain => Isa::best(),
+        Engine::Plain | Engine::Cuda => Isa::best(),
     };
     let best = |products: fn(Isa, usize) -> u64| {
         let rate = |_| {

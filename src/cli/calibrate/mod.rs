@@ -89,6 +89,8 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: super::device::DeviceArg,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -99,6 +101,7 @@ enum Method {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    args.device.install()?;
     let wanted = Wanted::new(args.false_reject, args.confidence)?;
     let method = match args.method {
         Method::Tolerance => ThresholdMethod::Tolerance,

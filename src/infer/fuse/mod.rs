@@ -7,7 +7,10 @@ use super::engine::{Choice, Graph, Id, Layer, Network, Node, Term};
 use super::kernels::{Isa, give_back_freed};
 use super::tune::Choices;
 pub(super) use op::Fused;
-use pattern::{Kind, Pattern, is_convolution, layer, map_shape, rounded};
+use pattern::{Kind, Pattern, is_convolution, layer};
+#[cfg(any(test, feature = "cuda"))]
+pub(super) use pattern::{linear, pool, relu_input};
+pub(super) use pattern::{map_shape, rounded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tract_onnx::tract_core::internal::*;

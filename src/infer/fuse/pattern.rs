@@ -117,7 +117,7 @@ fn rounded_input(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid
 }
 
 /// The map that is quantized and dequantized with one scale, and what it is rounded to.
-pub(super) fn rounded(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid)> {
+pub(in crate::infer) fn rounded(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Grid)> {
     let dequantize = model.node(outlet.node);
     let DequantizeLinearF32 { scale, zero_point } = dequantize.op_as()?;
     let quantize = model.node(dequantize.inputs.first()?.node);
@@ -145,7 +145,7 @@ fn pool_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
 }
 
 /// A window over each channel whose padding counts for nothing.
-fn pool(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Pooling)> {
+pub(in crate::infer) fn pool(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Pooling)> {
     let node = model.node(outlet.node);
     let input = *node.inputs.first()?;
     let from = map_shape(model, input).ok()?;
@@ -172,7 +172,7 @@ fn pool(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Pooling)> {
     (plain(spec) && inside && to.channels == from.channels).then_some((input, pooling))
 }
 
-fn relu_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
+pub(in crate::infer) fn relu_input(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
     let [a, b] = binary::<Max>(model.node(outlet.node))?;
     let is_zero = |outlet| constant(model, outlet).is_some_and(|values| values == [0.0]);
     if is_zero(b) { Some(a) } else { is_zero(a).then_some(b) }
@@ -191,7 +191,7 @@ fn residual_sum(model: &TypedModel, outlet: OutletId) -> Option<WithResidual> {
 }
 
 /// A convolution with its bias: its input and itself.
-fn linear(model: &TypedModel, outlet: OutletId) -> Result<(OutletId, Convolution), String> {
+pub(in crate::infer) fn linear(model: &TypedModel, outlet: OutletId) -> Result<(OutletId, Convolution), String> {
     let node = model.node(outlet.node);
     map_shape(model, outlet)?;
     if let Some(op) = node.op_as::<Conv>() {
@@ -308,7 +308,7 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
 }
 
 /// (channels, rows, columns) of a single map of f32, with or without an axis of images.
-pub(super) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, String> {
+pub(in crate::infer) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, String> {
     let fact = model.outlet_fact(outlet).map_err(|e| e.to_string())?;
     match fact.shape.as_concrete() {
         Some(&[1, channels, height, width] | &[channels, height, width])
