@@ -70,3 +70,17 @@ fn info_of_an_f32_model_and_of_none() {
     run(folder.path(), &["inspect", "--model", "gone.onnx", "--info"]).assert_error(&["gone.onnx"]);
     assert_eq!(run(folder.path(), &["inspect", "--model", "m.onnx", "--info", "a.png"]).code, 2);
 }
+
+#[test]
+fn a_branch_without_weight_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut meta = bundle().meta().clone();
+    meta.scoring.weights.logical = 0.0;
+    Bundle::assemble(bundle().graph().clone(), &meta).unwrap().save(&folder.path().join("m.onnx")).unwrap();
+    let text = run(folder.path(), &["inspect", "--model", "m.onnx", "--info"]);
+    assert!(text.stdout.contains("without logical: its weight is 0\n"), "{}", text.stdout);
+    assert!(!text.stdout.contains("without structural"), "{}", text.stdout);
+    let json = run(folder.path(), &["inspect", "--model", "m.onnx", "--info", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(object["left_out"], serde_json::json!(["logical"]));
+}

@@ -26,6 +26,7 @@ pub(super) fn print(model: &Path, json: bool) -> Result<()> {
             "preprocess": meta.preprocess, "scoring": meta.scoring, "threshold": meta.threshold,
             "assumptions": meta.assumptions, "training": meta.training, "parity": meta.parity,
             "engine": super::tune::engine(&scorer), "operators": operators, "not_accelerated": scorer.not_accelerated(),
+            "left_out": scorer.left_out().iter().map(|branch| branch.name()).collect::<Vec<_>>(),
         });
         format!("{object}\n")
     } else {
@@ -88,9 +89,12 @@ fn plan(scorer: &TractScorer) -> String {
         methods.iter().map(|(method, count)| format!("           {count} × {method}\n")).collect();
     let left = scorer.not_accelerated();
     let left = left.iter().map(|reason| format!("           not accelerated: {reason}\n"));
+    let without =
+        scorer.left_out().into_iter().map(|branch| format!("           without {}: its weight is 0\n", branch.name()));
     let none = "           by none of this program's own operators, which are the processor's\n";
     let none = if scorer.engine() == Engine::Cuda { none } else { "" };
-    format!("computed   {}\n{none}{}{}", super::tune::engine(scorer), counted.concat(), left.collect::<String>())
+    let lines: String = counted.into_iter().chain(without).chain(left).collect();
+    format!("computed   {}\n{none}{lines}", super::tune::engine(scorer))
 }
 
 fn threshold(threshold: &Threshold) -> String {

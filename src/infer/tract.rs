@@ -164,6 +164,13 @@ impl TractScorer {
         self.parts.iter().flat_map(|part| part.fusion.left.iter().cloned()).collect()
     }
 
+    /// The bundle's branches that are not computed.
+    pub fn left_out(&self) -> Vec<Branch> {
+        let has = |branch: &Branch| *branch != Branch::Memory || self.memory > 0;
+        let computed = |branch: &Branch| self.parts.iter().any(|part| part.branches.contains(branch));
+        Branch::ALL.into_iter().filter(|branch| has(branch) && !computed(branch)).collect()
+    }
+
     /// Takes the time of every operator from now on, read from `clock`.
     pub fn time_with(&self, clock: fn() -> Duration) {
         self.networks().for_each(|network| network.time_with(clock));

@@ -15,7 +15,7 @@ with page(1920, 1080) as view:
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Log in").click()
     dialog.wait_for(state="hidden")
-    assert view.locator("#who").inner_text() == "anna"
+    wait(view, "document.querySelector('#who').textContent === 'anna'")
 
     # The threshold by slider and keyboard; what would have changed is what the scores say.
     view.get_by_role("tab", name="Threshold").wait_for()
@@ -102,10 +102,10 @@ with page(1920, 1080) as view:
     # The log shows who changed what, and that the chain holds.
     view.get_by_role("tab", name="Log").click()
     wait(view, "document.querySelector('#changes-log').tBodies[0].rows.length >= 3")
-    assert view.locator("#chain").inner_text().startswith("The chain holds.")
+    wait(view, "document.querySelector('#chain').textContent.startsWith('The chain holds.')")
     rows = [[cell for cell in row.split("\t")] for row in view.locator("#changes-log tbody").inner_text().split("\n")]
     assert rows[-1][1:3] == ["anna", "threshold of recipe 1"] and rows[-1][4] == str(new), rows
-    assert "logged in" in view.locator("#notices").inner_text()
+    wait(view, "document.querySelector('#notices').textContent.includes('logged in')")
     shot(view, "log.png")
 
     # Another recipe.
