@@ -7,7 +7,7 @@ use mudenet_edge::page::Engineers;
 use mudenet_edge::recipe::RecipeFiles;
 use mudenet_edge::run::{Devices, Line, RecordSink};
 use mudenet_edge::signal::NoOutputs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,7 +85,13 @@ pub fn ask(server: SocketAddr, bytes: &[u8], ends: bool) -> Vec<u8> {
     }
     let mut answer = vec![];
     let mut buffer = [0; 16 << 10];
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+    loop {
+        let read = match stream.read(&mut buffer) {
+            // libFuzzer's alarm.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
         answer.extend_from_slice(&buffer[..read]);
         if answer.windows(17).any(|part| part == b"text/event-stream") {
             break;
