@@ -103,6 +103,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(Err(JournalError::Setting { key, expected, got })) = raw.record.as_ref().map(Settings::check) {
         found.broken.push(format!("record.{key}: must be {expected}, got {got}"));
     }
+    found.range("recipes.load_timeout_s", raw.recipes.load_timeout_s, 1..=600);
     if let Some(hours) = raw.recipes.golden_hours {
         found.range("recipes.golden_hours", hours, 1..=1000);
     }
@@ -189,6 +190,7 @@ fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Confi
         data_to_strobe: millis(result.data_to_strobe_ms.into()),
         ack_timeout: millis(result.ack_timeout_ms.into()),
         inspect_timeout: timeout,
+        recipe_timeout: millis(1000 * u64::from(raw.recipes.load_timeout_s)),
         ..machine::Config::default()
     }
 }

@@ -213,6 +213,13 @@ pub(super) struct Recipes {
     pub(super) start: u16,
     /// Hours between two golden-sample tests of the recipe in use, 1–1000; without it when it is loaded and on command. Where one fails, everything is rejected until the recipe passes.
     pub(super) golden_hours: Option<u32>,
+    /// Longest load of a recipe, golden samples included, s, 1–600; after it the change has failed.
+    #[serde(default = "load_timeout_s")]
+    pub(super) load_timeout_s: u32,
     /// Recipe files by their numbers, 0–65535.
     pub(super) files: BTreeMap<String, PathBuf>,
+}
+
+fn load_timeout_s() -> u32 {
+    30
 }
