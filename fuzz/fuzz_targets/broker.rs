@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mudenet_edge::plant::mqtt::Mqtt;
 use mudenet_edge::plant::Counts;
+use mudenet_edge::plant::mqtt::Mqtt;
 use mudenet_fuzz::{FEW, bounded, station};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
