@@ -2,7 +2,7 @@
 #![no_main]
 
 #[allow(dead_code)]
-#[path = "../../export/src/pth/pickle.rs"]
+#[path = "../../export/src/pth/pickle/mod.rs"]
 mod pickle;
 
 use libfuzzer_sys::fuzz_target;
