@@ -94,11 +94,12 @@ impl Isa {
         }
         #[cfg(target_arch = "aarch64")]
         if std::arch::is_aarch64_feature_detected!("neon") {
-            if std::arch::is_aarch64_feature_detected!("i8mm") {
-                kinds.push(Kind::NeonI8mm);
-            }
             if std::arch::is_aarch64_feature_detected!("dotprod") {
                 kinds.push(Kind::NeonDot);
+            }
+            // Counted, a frame takes more instructions: docs/performance.md.
+            if std::arch::is_aarch64_feature_detected!("i8mm") {
+                kinds.push(Kind::NeonI8mm);
             }
             kinds.push(Kind::Neon);
         }
