@@ -73,6 +73,9 @@ fn a_good_file_is_understood() {
     assert_eq!(config.camera.check.frozen, Some(1));
     // The inspection ends at the latest when the part is at the gate.
     assert_eq!(config.line.station.machine.inspect_timeout, 800_000);
+    assert_eq!(config.line.station.machine.recipe_timeout, 30_000_000);
+    let patient = parse(&changed("[recipes]", "[recipes]\nload_timeout_s = 120")).unwrap();
+    assert_eq!(patient.line.station.machine.recipe_timeout, 120_000_000);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -215,6 +218,8 @@ fn every_rule_names_its_key() {
         ("format = \"yuyv\"", "", "camera.device", "needs width, height and format"),
         ("width = 640", "width = 640\nfolder = \"p\"", "camera", "needs either device or folder"),
         ("width = 640", "width = 640\ntimeout_ms = 0", "camera.timeout_ms", "must be 1–60000"),
+        ("[recipes]", "[recipes]\nload_timeout_s = 0", "recipes.load_timeout_s", "must be 1–600, got 0"),
+        ("[recipes]", "[recipes]\nload_timeout_s = 601", "recipes.load_timeout_s", "must be 1–600, got 601"),
         ("[camera.controls]", "[camera.check]\ndark = 1.5\n[camera.controls]", "camera.check.dark", "must be 0–1"),
         ("[camera.controls]", "[camera.check]\nfrozen = 0\n[camera.controls]", "camera.check.frozen", "at least 1"),
         ("wire = \"checked-text\"", "baud = 1", "serial.baud", "must be 300–4000000"),

@@ -153,7 +153,7 @@ fn perfect_maps_give_one_and_inverted_ones_nothing() {
 fn loco_gives_each_group_and_their_mean() {
     let folder = loco();
     put_maps(folder.path(), ["structural_anomalies", "logical_anomalies"], 1.0, 0.0);
-    let figures = figures(folder.path(), &["--maps", "maps", "--layout", "loco"]);
+    let figures = figures(folder.path(), &["--maps", "maps"]);
     for limit in ["0.01", "0.05", "0.1", "0.3", "1"] {
         let of = &figures["spro"][limit];
         // The logical maps also mark pixels around the defects, which are 8 and not 12 pixels wide.
@@ -175,7 +175,7 @@ fn flattened_loco_has_no_spro_and_says_so() {
             fs::remove_dir(truth.join(format!("{kind}/{i:03}"))).unwrap();
         }
     }
-    let figures = figures(folder.path(), &["--model", "m.onnx", "--layout", "loco"]);
+    let figures = figures(folder.path(), &["--model", "m.onnx"]);
     assert_eq!(figures["spro"], Value::Null);
     assert!(figures["pro"].as_f64().is_some());
     assert!(figures["notes"].to_string().contains("no sPRO"), "{figures}");
@@ -197,12 +197,12 @@ fn visa_and_plain_folders() {
         assert_eq!(run.code, 0, "{run:?}");
         serde_json::from_str::<Value>(&run.stdout).unwrap()
     };
-    let visa = evaluate(&["--layout", "visa", "--dataset", ".", "--object", "cap"]);
+    let visa = evaluate(&["--dataset", ".", "--object", "cap"]);
     assert_eq!((&visa["n"], &visa["image_auroc"]), (&2.into(), &1.0.into()));
     assert!(visa["pro"].as_f64().is_some());
 
     fs::rename(set.join("test/red"), set.join("test/bad")).unwrap();
-    let plain = evaluate(&["--layout", "folder", "--dataset", "set/test"]);
+    let plain = evaluate(&["--dataset", "set/test"]);
     assert_eq!((&plain["n"], &plain["image_auroc"], &plain["pro"]), (&6.into(), &1.0.into(), &Value::Null));
     assert_eq!(evaluate(&["--good", "set/test/good", "--bad", "set/test/bad"]), plain);
 }
@@ -222,7 +222,7 @@ fn good_images_alone_have_no_auroc_and_say_so() {
 #[test]
 fn the_report_is_one_file_that_loads_nothing() {
     let folder = loco();
-    figures(folder.path(), &["--model", "m.onnx", "--layout", "loco", "--out", "out"]);
+    figures(folder.path(), &["--model", "m.onnx", "--out", "out"]);
     let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     for outside in ["src=\"http", "href=", "url(", "@import", "<script"] {
         assert!(!page.contains(outside), "{outside}");
@@ -235,6 +235,13 @@ fn the_report_is_one_file_that_loads_nothing() {
     let json: Value =
         serde_json::from_str(&fs::read_to_string(folder.path().join("out/figures.json")).unwrap()).unwrap();
     assert_eq!(json["n"], 9);
+}
+
+#[test]
+fn a_folder_that_is_no_set_is_told_what_is_missing() {
+    let folder = mvtec();
+    let out = run(folder.path(), &["evaluate", "--model", "m.onnx", "--dataset", "set/train"]);
+    out.assert_error(&["set/train: holds no labelled set: expected test/, good/ and bad/"]);
 }
 
 #[test]

@@ -128,6 +128,22 @@ fn a_training_lowers_the_loss_and_scores_alike_in_the_runtime() {
     values.sort_by(|a, b| b.total_cmp(a));
     let mean = values[..9].iter().sum::<f32>() / 9.0;
     assert!((score - mean).abs() <= 1e-5 * mean.abs() && score < values[0], "{score}, expected {mean}");
+
+    // Beside a memory the trained branches count what they earn, the same each time, and what was seen is told.
+    let earning = FreezeOptions { memory: 5, weights: None, ..FREEZE };
+    let earned = [(); 2].map(|()| freeze(&run, &networks, &earning).unwrap());
+    let [weights, again] = earned.each_ref().map(|bundle| bundle.meta().scoring.weights);
+    assert_eq!(weights, again);
+    assert_eq!((weights.structural, weights.memory), (weights.logical, 1.0));
+    let told = &earned[0].meta().assumptions["A-027"];
+    let chosen = format!("weights {0},{0},1 (made-up damage, PRO ", weights.structural);
+    assert!(told.starts_with(&chosen) && told.contains(" with 0, ") && told.contains(" with 0.25)"), "{told}");
+    // The runtime, which leaves out what does not count, gives the scores that the exporter saw.
+    let mut inspector = Inspector::new(&earned[0]).unwrap();
+    let scores = run.held_back.iter().map(|path| inspector.inspect(&decode(path).unwrap()).unwrap().score.value);
+    let mut scores: Vec<f32> = scores.collect();
+    scores.sort_by(f32::total_cmp);
+    assert_eq!(scores, earned[0].meta().parity.good_scores);
 }
 
 #[test]

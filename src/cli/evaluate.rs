@@ -34,9 +34,9 @@ thresholds. What is not inspected has the lowest score of its map, so that a def
 full: verdicts are the same, and scores are no bounds.
 
 Examples:
-  mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --layout mvtec --out report
+  mudenet-edge evaluate --model bottle.onnx --dataset mvtec_ad/bottle --out report
   mudenet-edge evaluate --recipe bottle.toml --dataset mvtec_ad/bottle --out report
-  mudenet-edge evaluate --maps maps/ --dataset mvtec_loco/juice_bottle --layout loco --json
+  mudenet-edge evaluate --maps maps/ --dataset mvtec_loco/juice_bottle --json
   mudenet-edge evaluate --model bottle.onnx --good good-parts/ --bad bad-parts/";
 
 /// Measure a model on a labelled test set: AUROC, average precision, F1, PRO, sPRO
@@ -55,9 +55,9 @@ pub(super) struct Args {
     /// The folder of the set
     #[arg(long, value_name = "DIR", required_unless_present_all = ["good", "bad"])]
     dataset: Option<PathBuf>,
-    /// How the set is laid out
-    #[arg(long, value_enum, default_value = "mvtec")]
-    layout: LayoutArg,
+    /// How the set is laid out [default: by what it holds]
+    #[arg(long, value_enum)]
+    layout: Option<LayoutArg>,
     /// The object of a VisA set, where --dataset is its root
     #[arg(long, value_name = "NAME")]
     object: Option<String>,
@@ -141,15 +141,24 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     Ok(ACCEPTED)
 }
 
+impl From<LayoutArg> for Layout {
+    fn from(arg: LayoutArg) -> Self {
+        match arg {
+            LayoutArg::Mvtec => Layout::Mvtec,
+            LayoutArg::Loco => Layout::Loco,
+            LayoutArg::Visa => Layout::Visa,
+            LayoutArg::Folder => Layout::Folder,
+        }
+    }
+}
+
 fn open(args: &Args) -> Result<DataSet> {
-    let layout = match args.layout {
-        LayoutArg::Mvtec => Layout::Mvtec,
-        LayoutArg::Loco => Layout::Loco,
-        LayoutArg::Visa => Layout::Visa,
-        LayoutArg::Folder => Layout::Folder,
-    };
+    let object = args.object.as_deref();
     Ok(match (&args.dataset, &args.good, &args.bad) {
-        (Some(root), ..) => DataSet::open(root, layout, args.object.as_deref())?,
+        (Some(root), ..) => {
+            let layout = args.layout.map_or_else(|| Layout::of(root, object), |layout| Ok(layout.into()))?;
+            DataSet::open(root, layout, object)?
+        }
         (None, Some(good), Some(bad)) => DataSet::of_folders(good, bad)?,
         _ => bail!("give either --dataset, or --good and --bad"),
     })

@@ -1,9 +1,11 @@
 //! [`Raw`] → [`Config`]: every rule that a station must keep.
 
+mod camera;
 mod gate;
+mod lines;
 
 use super::raw::{self, Mode, Raw, Source};
-use super::{CameraConfig, CameraSource, Config, DeviceConfig, PictureLimits, Profile, Pull, SerialLine, Wire};
+use super::{Config, Profile, SerialLine, Wire};
 use crate::decide::drift::FEWEST;
 use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
@@ -59,14 +61,16 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     let profile = raw.station.profile.as_deref().and_then(|name| {
         Profile::named(name).map_err(|reason| found.broken.push(format!("box.profile: {reason}"))).ok()
     });
-    let inputs = inputs(&raw.inputs, profile.as_ref(), &mut found);
+    let inputs = lines::inputs(&raw.inputs, profile.as_ref(), &mut found);
     let outputs: BTreeMap<OutputLine, Wire> = raw
         .outputs
         .iter()
-        .filter_map(|(line, pin)| Some((*line, wire(&output_key(*line), pin, profile.as_ref(), &mut found)?)))
+        .filter_map(|(line, pin)| {
+            Some((*line, lines::wire(&lines::output_key(*line), pin, profile.as_ref(), &mut found)?))
+        })
         .collect();
-    lines_once(&inputs, &outputs, &mut found);
-    let camera = camera(&raw, folder, &mut found);
+    lines::lines_once(&inputs, &outputs, &mut found);
+    let camera = camera::camera(&raw, folder, &mut found);
     let gate = raw.gate.as_ref().and_then(|gate| gate::settings(gate, &mut found));
     let timeout = result_timeout(&raw, gate.as_ref());
     let line = LineConfig {
@@ -85,7 +89,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         recipe: raw.recipes.start,
         trigger_delay: millis(raw.trigger.delay_ms.into()),
         capture_timeout: millis(raw.camera.timeout_ms.into()),
-        camera_lost: camera_lost(&raw),
+        camera_lost: camera::camera_lost(&raw),
         stop_within: stop_within(timeout, gate.as_ref()),
         realtime_priority: raw.station.realtime_priority,
         drift_parts: drift_parts(&raw, &mut found),
@@ -99,6 +103,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(Err(JournalError::Setting { key, expected, got })) = raw.record.as_ref().map(Settings::check) {
         found.broken.push(format!("record.{key}: must be {expected}, got {got}"));
     }
+    found.range("recipes.load_timeout_s", raw.recipes.load_timeout_s, 1..=600);
     if let Some(hours) = raw.recipes.golden_hours {
         found.range("recipes.golden_hours", hours, 1..=1000);
     }
@@ -136,172 +141,6 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         golden_every: raw.recipes.golden_hours.map(|hours| Duration::from_secs(3600 * u64::from(hours))),
         warnings: found.warnings,
     })
-}
-
-fn output_key(line: OutputLine) -> String {
-    format!("outputs.{}", kebab(&format!("{line:?}")))
-}
-
-/// `RecipeAck` → `recipe-ack`.
-fn kebab(name: &str) -> String {
-    let mut key = String::new();
-    for (i, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && i > 0 {
-            key.push('-');
-        }
-        key.extend(letter.to_lowercase());
-    }
-    key
-}
-
-fn inputs(raw: &raw::Inputs, profile: Option<&Profile>, found: &mut Findings) -> BTreeMap<InputLine, Wire> {
-    let single = [
-        (InputLine::Trigger, "trigger", &raw.trigger),
-        (InputLine::PartPresent, "part-present", &raw.part_present),
-        (InputLine::Ack, "ack", &raw.ack),
-        (InputLine::Reset, "reset", &raw.reset),
-        (InputLine::RecipeStrobe, "recipe-strobe", &raw.recipe_strobe),
-        (InputLine::Encoder, "encoder", &raw.encoder),
-        (InputLine::EncoderB, "encoder-b", &raw.encoder_b),
-        (InputLine::RejectConfirm, "reject-confirm", &raw.reject_confirm),
-        (InputLine::BinFull, "bin-full", &raw.bin_full),
-    ];
-    let bits = raw.recipe_bits.iter().zip(0u8..).map(|(pin, bit)| (InputLine::RecipeBit(bit), "recipe-bits", pin));
-    let named = single.iter().filter_map(|(line, key, pin)| Some((*line, *key, pin.as_ref()?)));
-    found.rule(raw.recipe_bits.len() <= 16, "inputs.recipe-bits", || {
-        format!("at most 16 lines number a recipe, got {}", raw.recipe_bits.len())
-    });
-    let mut wires = BTreeMap::new();
-    for (line, key, pin) in named.chain(bits) {
-        let key = format!("inputs.{key}");
-        if let Some(mut wire) = wire(&key, pin, profile, found) {
-            let counts = matches!(line, InputLine::Encoder | InputLine::EncoderB);
-            let debounce = pin.debounce_us.unwrap_or(if counts { 0 } else { 1000 });
-            found.range(&format!("{key}.debounce_us"), debounce, 0..=5000);
-            wire.debounce = Duration::from_micros(debounce.into());
-            wires.insert(line, wire);
-        }
-    }
-    wires
-}
-
-fn wire(key: &str, pin: &raw::Pin, profile: Option<&Profile>, found: &mut Findings) -> Option<Wire> {
-    let (chip, line) = match (pin.pin, &pin.chip, pin.line, profile) {
-        (Some(number), None, None, Some(profile)) => match profile.pins.get(&number) {
-            Some(pin) => (pin.chip.clone(), pin.line),
-            None => {
-                found.broken.push(format!("{key}.pin: pin {number} of the {} is not a GPIO line", profile.name));
-                return None;
-            }
-        },
-        (None, Some(chip), Some(line), _) => (chip.clone(), line),
-        (Some(_), None, None, None) => {
-            found.broken.push(format!("{key}.pin: a header pin needs box.profile"));
-            return None;
-        }
-        _ => {
-            found.broken.push(format!("{key}: needs either pin, or chip and line"));
-            return None;
-        }
-    };
-    let bias = pin.bias.map(|bias| match bias {
-        raw::Bias::PullUp => Pull::Up,
-        raw::Bias::PullDown => Pull::Down,
-        raw::Bias::Disabled => Pull::Disabled,
-    });
-    Some(Wire { chip, line, active_low: pin.active == raw::Active::Low, bias, debounce: Duration::ZERO })
-}
-
-fn lines_once(inputs: &BTreeMap<InputLine, Wire>, outputs: &BTreeMap<OutputLine, Wire>, found: &mut Findings) {
-    let mut owners: BTreeMap<(&str, u32), String> = BTreeMap::new();
-    let input_key = |line: &InputLine| match line {
-        InputLine::RecipeBit(_) => "inputs.recipe-bits".to_owned(),
-        other => format!("inputs.{}", kebab(&format!("{other:?}"))),
-    };
-    let wires = inputs.iter().map(|(line, wire)| (input_key(line), wire));
-    for (key, wire) in wires.chain(outputs.iter().map(|(line, wire)| (output_key(*line), wire))) {
-        match owners.get(&(wire.chip.as_str(), wire.line)) {
-            Some(owner) => {
-                found.broken.push(format!("{key}: line {} of {} is already {owner}", wire.line, wire.chip));
-            }
-            None => {
-                owners.insert((&wire.chip, wire.line), key);
-            }
-        }
-    }
-}
-
-fn camera(raw: &Raw, folder: &Path, found: &mut Findings) -> Option<CameraConfig> {
-    let camera = &raw.camera;
-    found.range("camera.timeout_ms", camera.timeout_ms, 1..=60_000);
-    if let Some(lost) = camera.lost_ms {
-        found.range("camera.lost_ms", lost, 10..=600_000);
-    }
-    if let Some(fps) = camera.fps {
-        found.range("camera.fps", fps, 1..=10_000);
-    }
-    let share = |value: Option<f32>| value.is_none_or(|value| (0.0..=1.0).contains(&value));
-    found.rule(share(camera.check.dark), "camera.check.dark", || "must be 0–1".to_owned());
-    found.rule(share(camera.check.bright), "camera.check.bright", || "must be 0–1".to_owned());
-    found.rule(camera.check.sharpness.is_none_or(|s| s >= 0.0), "camera.check.sharpness", || {
-        "must be 0 or more".to_owned()
-    });
-    found.rule(camera.check.frozen != Some(0), "camera.check.frozen", || "must be at least 1".to_owned());
-    let source = match (&camera.device, &camera.folder) {
-        (None, Some(pictures)) => Some(CameraSource::Folder(folder.join(pictures))),
-        (Some(device), None) => match (camera.width, camera.height, camera.format) {
-            (Some(width), Some(height), Some(format)) => Some(CameraSource::Device(DeviceConfig {
-                path: device.clone(),
-                width,
-                height,
-                format: four_cc(format),
-                fps: camera.fps,
-                controls: camera.controls.clone(),
-                most_lost: camera.check.lost.unwrap_or(0),
-            })),
-            _ => {
-                found.broken.push("camera.device: needs width, height and format beside it".to_owned());
-                None
-            }
-        },
-        _ => {
-            found.broken.push("camera: needs either device or folder".to_owned());
-            None
-        }
-    };
-    found.rule(camera.check.lost.is_none() || camera.device.is_some(), "camera.check.lost", || {
-        "needs camera.device: a folder loses no picture".to_owned()
-    });
-    let source = source?;
-    // A sensor's noise never gives the same picture twice; a folder's pictures may be alike.
-    let unlike = matches!(source, CameraSource::Device(_)).then_some(1);
-    let check = PictureLimits {
-        dark: camera.check.dark,
-        bright: camera.check.bright,
-        sharpness: camera.check.sharpness,
-        frozen: camera.check.frozen.or(unlike),
-    };
-    Some(CameraConfig { source, check })
-}
-
-fn four_cc(format: raw::Format) -> [u8; 4] {
-    *match format {
-        raw::Format::Yuyv => b"YUYV",
-        raw::Format::Mjpeg => b"MJPG",
-        raw::Format::Grey => b"GREY",
-        raw::Format::Rgb3 => b"RGB3",
-        raw::Format::Bggr => b"BA81",
-        raw::Format::Gbrg => b"GBRG",
-        raw::Format::Grbg => b"GRBG",
-        raw::Format::Rggb => b"RGGB",
-    }
-}
-
-/// A second where something triggers; three frame times in free run, where they are known.
-fn camera_lost(raw: &Raw) -> Micros {
-    let free = raw.trigger.source == Source::FreeRun;
-    let frames = raw.camera.fps.filter(|fps| free && *fps > 0).map(|fps| 3 * 1_000_000 / u64::from(fps));
-    raw.camera.lost_ms.map(|lost| millis(lost.into())).or(frames).unwrap_or(millis(1000))
 }
 
 fn result_timeout(raw: &Raw, gate: Option<&GateSettings>) -> Micros {
@@ -351,6 +190,7 @@ fn handshake(raw: &Raw, timeout: Micros, found: &mut Findings) -> machine::Confi
         data_to_strobe: millis(result.data_to_strobe_ms.into()),
         ack_timeout: millis(result.ack_timeout_ms.into()),
         inspect_timeout: timeout,
+        recipe_timeout: millis(1000 * u64::from(raw.recipes.load_timeout_s)),
         ..machine::Config::default()
     }
 }

@@ -1,7 +1,14 @@
 //! `box.toml` as it is written, before its rules are checked.
 
+mod camera;
+mod lines;
+mod serial;
+
 use crate::signal::OutputLine;
+pub(super) use camera::{Camera, Format};
+pub(super) use lines::{Active, Bias, Inputs, Pin};
 use serde::{Deserialize, Serialize};
+pub(super) use serial::{Parity, Serial, Wire};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -30,7 +37,7 @@ pub(super) struct Raw {
     pub(super) inputs: Inputs,
     /// Output lines.
     #[serde(default)]
-    #[cfg_attr(feature = "cli", schemars(schema_with = "outputs"))]
+    #[cfg_attr(feature = "cli", schemars(schema_with = "lines::outputs"))]
     pub(super) outputs: BTreeMap<OutputLine, Pin>,
     /// The serial line to the controller (`board/WIRE.md`), where there is one.
     pub(super) serial: Option<Serial>,
@@ -65,72 +72,6 @@ pub(super) struct Station {
     pub(super) state: Option<PathBuf>,
     /// Real-time priority of the loop, 1–99; needs `LimitRTPRIO` in the service.
     pub(super) realtime_priority: Option<u8>,
-}
-
-/// Where pictures come from: `device` or `folder`.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Camera {
-    /// A V4L2 camera. A path below `/dev/v4l/by-path` stays the same when it is plugged in again.
-    pub(super) device: Option<PathBuf>,
-    /// Pictures of a folder instead, again and again.
-    pub(super) folder: Option<PathBuf>,
-    /// Pixels in a row; with `device`.
-    pub(super) width: Option<u32>,
-    /// Rows; with `device`.
-    pub(super) height: Option<u32>,
-    /// Pixel format; with `device`.
-    pub(super) format: Option<Format>,
-    /// Pictures a second.
-    pub(super) fps: Option<u32>,
-    /// Longest wait for a picture, ms, 1–60000.
-    #[serde(default = "timeout_ms")]
-    pub(super) timeout_ms: u32,
-    /// Age of the newest picture after which the camera counts as lost, ms; without it 1000, and three frame times in free run.
-    pub(super) lost_ms: Option<u32>,
-    /// Controls by the names that `v4l2-ctl -l` and `mudenet-edge doctor` show.
-    #[serde(default)]
-    pub(super) controls: BTreeMap<String, i64>,
-    /// Pictures that are not inspected: their parts are rejected.
-    #[serde(default)]
-    pub(super) check: Check,
-}
-
-fn timeout_ms() -> u32 {
-    500
-}
-
-/// A pixel format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Format {
-    Yuyv,
-    Mjpeg,
-    Grey,
-    Rgb3,
-    Bggr,
-    Gbrg,
-    Grbg,
-    Rggb,
-}
-
-/// What a picture must be like; without a key it is not checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Check {
-    /// Least mean brightness, 0–1.
-    pub(super) dark: Option<f32>,
-    /// Largest share of samples at full scale, 0–1.
-    pub(super) bright: Option<f32>,
-    /// Least mean squared Laplacian of the brightness.
-    pub(super) sharpness: Option<f32>,
-    /// Pictures in a row that may be the same to the bit, at least 1.
-    pub(super) frozen: Option<u32>,
-    /// Pictures that the driver may lose between trigger and picture; 0 without it.
-    pub(super) lost: Option<u32>,
 }
 
 /// What starts an inspection.
@@ -263,137 +204,6 @@ impl Default for Alarm {
     }
 }
 
-/// Input lines.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Inputs {
-    /// A part is in front of the camera.
-    pub(super) trigger: Option<Pin>,
-    /// Where triggers come by themselves, parts are taken only while it is active.
-    pub(super) part_present: Option<Pin>,
-    /// The controller took the result.
-    pub(super) ack: Option<Pin>,
-    /// Leave the error state.
-    pub(super) reset: Option<Pin>,
-    /// The number on `recipe-bits` is to be used.
-    pub(super) recipe_strobe: Option<Pin>,
-    /// Number of the recipe, lowest bit first, at most 16 lines.
-    #[serde(default)]
-    pub(super) recipe_bits: Vec<Pin>,
-    /// Counts of the belt's encoder.
-    pub(super) encoder: Option<Pin>,
-    /// Second channel of the encoder, a quarter of a period behind: the belt may run back.
-    pub(super) encoder_b: Option<Pin>,
-    /// A rejected part fell into the bin.
-    pub(super) reject_confirm: Option<Pin>,
-    /// The reject bin is full.
-    pub(super) bin_full: Option<Pin>,
-}
-
-/// A line, by the board's header pin (`pin`) or by `chip` and `line`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Pin {
-    /// Number of the header pin; needs `box.profile`.
-    pub(super) pin: Option<u16>,
-    /// Device path or label of the chip.
-    pub(super) chip: Option<String>,
-    /// Offset on the chip.
-    pub(super) line: Option<u32>,
-    /// Its active level.
-    #[serde(default)]
-    pub(super) active: Active,
-    /// Pull resistor of the chip.
-    pub(super) bias: Option<Bias>,
-    /// The kernel's debounce, µs, 0–5000; inputs only. Without it 1000, and 0 for the encoder.
-    pub(super) debounce_us: Option<u32>,
-}
-
-/// An active level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Active {
-    #[default]
-    High,
-    Low,
-}
-
-/// A pull resistor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Bias {
-    PullUp,
-    PullDown,
-    Disabled,
-}
-
-/// The serial line to the controller.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Serial {
-    /// Device path; without it the first UART of `box.profile`.
-    pub(super) port: Option<String>,
-    /// Bits a second, 300–4000000.
-    #[serde(default = "baud")]
-    pub(super) baud: u32,
-    /// Parity bit.
-    #[serde(default)]
-    pub(super) parity: Parity,
-    /// Form of the messages.
-    #[serde(default)]
-    pub(super) wire: Wire,
-    /// Messages that may wait, 1–4096.
-    #[serde(default = "queue")]
-    pub(super) queue: usize,
-    /// Longest time to write a message, ms, 1–10000.
-    #[serde(default = "write_deadline_ms")]
-    pub(super) write_deadline_ms: u32,
-    /// Time between two heartbeats of the controller, ms, 10–60000; everything is rejected when three stay out. Without it none is expected.
-    pub(super) controller_heartbeat_ms: Option<u32>,
-}
-
-fn baud() -> u32 {
-    115_200
-}
-
-fn queue() -> usize {
-    64
-}
-
-fn write_deadline_ms() -> u32 {
-    250
-}
-
-/// A parity bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Parity {
-    #[default]
-    None,
-    Even,
-    Odd,
-}
-
-/// A form of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Wire {
-    /// Lines of text; damage on the way may not show.
-    #[default]
-    Text,
-    /// Lines of text with a checksum.
-    CheckedText,
-    /// Frames with a checksum.
-    Binary,
-}
-
 /// The products.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -403,20 +213,13 @@ pub(super) struct Recipes {
     pub(super) start: u16,
     /// Hours between two golden-sample tests of the recipe in use, 1–1000; without it when it is loaded and on command. Where one fails, everything is rejected until the recipe passes.
     pub(super) golden_hours: Option<u32>,
+    /// Longest load of a recipe, golden samples included, s, 1–600; after it the change has failed.
+    #[serde(default = "load_timeout_s")]
+    pub(super) load_timeout_s: u32,
     /// Recipe files by their numbers, 0–65535.
     pub(super) files: BTreeMap<String, PathBuf>,
 }
 
-/// The names of the output lines, each with a pin: a map's own schema has no names.
-#[cfg(feature = "cli")]
-fn outputs(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let lines = <OutputLine as schemars::JsonSchema>::json_schema(generator).to_value();
-    let pin = generator.subschema_for::<Pin>().to_value();
-    let keys = lines["oneOf"].as_array().into_iter().flatten().filter_map(|line| {
-        let mut of = pin.clone();
-        of["description"] = line["description"].clone();
-        Some((line["const"].as_str()?.to_owned(), of))
-    });
-    let keys: serde_json::Map<String, serde_json::Value> = keys.collect();
-    schemars::json_schema!({ "type": "object", "properties": keys, "additionalProperties": false })
+fn load_timeout_s() -> u32 {
+    30
 }

@@ -3,17 +3,20 @@
 //! Per level and branch: min-max normalisation (Eq. 11), mean of levels (Eq. 12), weighted sum of branches, margin
 //! bilinear upsampling to the input size, Gaussian smoothing, maximum or mean of the largest pixels.
 
+mod branch;
 mod gaussian;
+mod grid;
 mod mask;
 mod range;
 mod top;
 mod upsample;
 mod zones;
 
-use crate::bundle::{LOGICAL, MEMORY, STRUCTURAL};
 use crate::capture::Region;
 use crate::infer::LevelScores;
+pub use branch::{Branch, Weights};
 pub use gaussian::Gaussian;
+pub use grid::Grid;
 pub use mask::Mask;
 pub use range::{Range, RangeObserver, RangeStatistic, Ranges, TAIL};
 use serde::{Deserialize, Serialize};
@@ -51,46 +54,6 @@ fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
-/// Factors of the branches' normalised scores, ≥ 0; the paper's Eq. 11 is 1 and 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Weights {
-    /// Of the structural branch.
-    pub structural: f32,
-    /// Of the logical branch.
-    pub logical: f32,
-    /// Of the memory.
-    pub memory: f32,
-}
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self { structural: 1.0, logical: 1.0, memory: 1.0 }
-    }
-}
-
-impl Weights {
-    /// The factor of one branch.
-    pub fn of(self, branch: Branch) -> f32 {
-        match branch {
-            Branch::Structural => self.structural,
-            Branch::Logical => self.logical,
-            Branch::Memory => self.memory,
-        }
-    }
-}
-
-/// A map of one value a cell or pixel, rows from the top left.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grid {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// `height · width` values.
-    pub values: Vec<f32>,
-}
-
 /// The smoothed anomaly map at the size of the network's input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnomalyMap(pub Grid);
@@ -110,32 +73,6 @@ pub struct ImageScore {
     /// logical branch see 16, 32, 64 pixels of the network's input. 0 for a map made elsewhere, of which nothing more is
     /// known.
     pub level: usize,
-}
-
-/// One of the comparisons the score is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Branch {
-    /// Teacher against structural student (Eq. 9).
-    Structural,
-    /// Autoencoder against logical student (Eq. 10).
-    Logical,
-    /// Embeddings of the part against those of good parts.
-    Memory,
-}
-
-impl Branch {
-    /// Every branch.
-    pub const ALL: [Branch; 3] = [Branch::Structural, Branch::Logical, Branch::Memory];
-
-    /// `structural`, `logical` or `memory`, the name of the network's output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Branch::Structural => STRUCTURAL,
-            Branch::Logical => LOGICAL,
-            Branch::Memory => MEMORY,
-        }
-    }
 }
 
 /// See [`Scoring::bounds`].
@@ -291,7 +228,7 @@ impl Scoring {
         }
         let factor = self.weights.of(branch) / ranges.len().max(1) as f32;
         mean.values.iter_mut().for_each(|sum| *sum *= factor);
-        replicate_margin(&mut mean, self.margin)?;
+        mean.replicate_margin(self.margin)?;
         Ok(mean)
     }
 
@@ -327,7 +264,7 @@ impl Scoring {
             let values =
                 scores.level(branch, level).iter().map(|score| self.normalise(branch, *range, *score)).collect();
             let mut cells = Grid { height: scores.height(), width: scores.width(), values };
-            replicate_margin(&mut cells, self.margin)?;
+            cells.replicate_margin(self.margin)?;
             let part = at(&cells);
             if part > strongest.1 {
                 strongest = (level + 1, part);
@@ -347,26 +284,6 @@ impl AnomalyMap {
     pub fn resized(&self, height: usize, width: usize) -> AnomalyMap {
         AnomalyMap(Upsample::HalfPixel.resize(&self.0, height, width))
     }
-}
-
-fn replicate_margin(grid: &mut Grid, margin: usize) -> Result<(), MapError> {
-    let (height, width) = (grid.height, grid.width);
-    if 2 * margin >= height || 2 * margin >= width {
-        return Err(MapError::Margin { margin, height, width });
-    }
-    if margin == 0 {
-        return Ok(());
-    }
-    for y in 0..height {
-        let inner_y = y.clamp(margin, height - 1 - margin);
-        for x in 0..width {
-            let inner_x = x.clamp(margin, width - 1 - margin);
-            if (inner_y, inner_x) != (y, x) {
-                grid.values[y * width + x] = grid.values[inner_y * width + inner_x];
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -21,13 +21,15 @@
 mod fetch;
 mod manifest;
 mod recipes;
+mod stage;
 mod store;
 mod trial;
 
 pub use fetch::Source;
 pub use manifest::{Key, Listed, MANIFEST, Manifest, SIGNATURE};
 pub use recipes::{Tell, TriedRecipes, prove};
-pub use store::{Release, Staged, Store, Wanted};
+pub use stage::{Staged, Wanted};
+pub use store::{Release, Store};
 pub use trial::Standing;
 
 use std::path::{Path, PathBuf};

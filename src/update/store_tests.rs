@@ -1,7 +1,8 @@
 use super::*;
-use crate::update::Standing;
+use crate::record::write_file;
+use crate::update::{Source, Standing, Wanted};
 use minisign::KeyPair;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use tempfile::TempDir;
 
 /// Somebody who signs packages, and a box.

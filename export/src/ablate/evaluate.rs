@@ -3,10 +3,9 @@
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::{CaptureError, decode};
 use mudenet_edge::inspector::{InspectError, Inspector};
-use mudenet_edge::metric::dataset::{DataSet, DataSetError, Layout};
+use mudenet_edge::metric::dataset::DataSet;
 use mudenet_edge::metric::{EvaluationError, Evaluator};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// The figures that an ablation compares, percent; `None` where undefined.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,29 +31,6 @@ pub enum MeasureError {
     /// The figures cannot be had.
     #[error(transparent)]
     Evaluate(#[from] EvaluationError),
-}
-
-/// The test set in `folder`, its layout by what it holds: `defects_config.json` is MVTec LOCO, `test` MVTec AD,
-/// `../split_csv` VisA, `good` and `bad` a plain set.
-///
-/// # Errors
-/// [`DataSetError`], also where it is none of them.
-pub fn open(folder: &Path) -> Result<DataSet, DataSetError> {
-    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let visa = absolute.parent().is_some_and(|parent| parent.join("split_csv").is_dir());
-    let layout = if folder.join("defects_config.json").is_file() {
-        Layout::Loco
-    } else if folder.join("test").is_dir() {
-        Layout::Mvtec
-    } else if visa {
-        Layout::Visa
-    } else if folder.join("good").is_dir() && folder.join("bad").is_dir() {
-        Layout::Folder
-    } else {
-        let reason = "holds no labelled set: expected test/, good/ and bad/, or an object of VisA".into();
-        return Err(DataSetError { path: folder.to_owned(), reason });
-    };
-    DataSet::open(folder, layout, None)
 }
 
 /// Measures `bundle` on `set`.

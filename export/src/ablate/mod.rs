@@ -4,6 +4,6 @@ mod evaluate;
 mod table;
 mod trial;
 
-pub use evaluate::{Outcome, evaluate, open};
+pub use evaluate::{Outcome, evaluate};
 pub use table::{Measurement, csv, markdown, picture};
 pub use trial::{Trial, trials};

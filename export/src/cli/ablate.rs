@@ -3,9 +3,9 @@
 use super::stop_flag;
 use anyhow::{Context, bail, ensure};
 use mudenet_edge::bundle::Bundle;
-use mudenet_edge::metric::dataset::DataSet;
+use mudenet_edge::metric::dataset::{DataSet, Layout};
 use mudenet_edge::record::{write_file, write_png};
-use mudenet_export::ablate::{Measurement, Outcome, Trial, csv, evaluate, markdown, open, picture, trials};
+use mudenet_export::ablate::{Measurement, Outcome, Trial, csv, evaluate, markdown, picture, trials};
 use mudenet_export::backbone::TargetKind;
 use mudenet_export::data::{Flip, Preset, good_images};
 use mudenet_export::model::choice_name;
@@ -73,7 +73,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = stop_flag()?;
     let trials = trials(&args.assumptions, &choice_name(&args.target)).map_err(anyhow::Error::msg)?;
-    let set = open(&args.data)?;
+    let set = DataSet::open(&args.data, Layout::of(&args.data, None)?, None)?;
     good_images(&args.data)?;
     let flip = match &args.preset {
         Some(name) => Preset::find(name).map_err(anyhow::Error::msg)?.flip.unwrap_or_default(),

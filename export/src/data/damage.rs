@@ -25,6 +25,24 @@ pub(super) fn damage(image: &mut [f32], side: usize, seed: u64) {
     }
 }
 
+/// Change of a channel, of 1, from which on damage shows.
+const VISIBLE: f32 = 0.04;
+/// Fewest pixels that show.
+const LEAST: usize = 12;
+
+/// A damaged copy of an image (3, side, side) on 0–1 and where it shows; `None` where what was drawn hardly does.
+pub(crate) fn visible_damage(image: &[f32], side: usize, seed: u64) -> Option<(Vec<f32>, Vec<bool>)> {
+    let mut damaged = image.to_vec();
+    damage(&mut damaged, side, seed);
+    let mut mask = vec![false; side * side];
+    for (before, after) in image.chunks_exact(side * side).zip(damaged.chunks_exact(side * side)) {
+        for ((shows, before), after) in mask.iter_mut().zip(before).zip(after) {
+            *shows |= (after - before).abs() > VISIBLE;
+        }
+    }
+    (mask.iter().filter(|shows| **shows).count() >= LEAST).then_some((damaged, mask))
+}
+
 /// What a mark shows.
 enum Filling {
     /// The image as it is this many rows and columns away, wrapped at the border.
@@ -116,6 +134,24 @@ mod tests {
         };
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn what_shows_is_what_changed() {
+        let (side, image) = (64, plain(64));
+        let mut shown = 0;
+        for seed in 0..40 {
+            let Some((damaged, mask)) = visible_damage(&image, side, seed) else { continue };
+            shown += 1;
+            for (i, shows) in mask.iter().enumerate() {
+                let change = (0..3).map(|c| (damaged[c * side * side + i] - image[c * side * side + i]).abs());
+                assert_eq!(*shows, change.fold(0.0, f32::max) > 0.04, "seed {seed}, pixel {i}");
+            }
+        }
+        assert!(shown > 20, "only {shown} of 40 show");
+        // Patches of a black image and its shades downwards are black.
+        let black = vec![0.0; 3 * side * side];
+        assert!((0..40).any(|seed| visible_damage(&black, side, seed).is_none()));
     }
 
     #[test]

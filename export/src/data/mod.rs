@@ -12,6 +12,7 @@ mod preset;
 
 pub use augment::{Augmentation, Variant};
 pub use batches::epoch_order;
+pub(crate) use damage::visible_damage;
 pub use gather::{GoodImages, Reading};
 pub use images::{Entry, Images, enough, file_sha256, pool};
 pub use layout::good_images;

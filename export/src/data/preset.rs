@@ -2,6 +2,7 @@
 
 use crate::backbone::TargetKind;
 use crate::train::{Precision, Schedule};
+use mudenet_edge::config::parse_toml;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -134,7 +135,7 @@ impl Preset {
         let path = Path::new(name);
         if path.extension().is_some_and(|extension| extension == "toml") {
             let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: cannot be read: {e}"))?;
-            return toml::from_str(&text).map_err(|e| format!("{name}: {}", e.to_string().trim_end()));
+            return parse_toml(&text).map_err(|(line, reason)| format!("{name}:{line}: {reason}"));
         }
         let near = preset_names().filter(|known| known.split('/').next_back() == name.split('/').next_back());
         let near: Vec<&str> = near.collect();
@@ -218,6 +219,19 @@ mod tests {
         assert_eq!((other.epochs, other.margin, other.first_stage), (Some(500), Some(0), Some(0)));
         let error = Preset::all(&names(&["paper", "paperr"])).unwrap_err();
         assert!(error.contains("paperr: is neither"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_one_sentence_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own.toml");
+        let own = own.to_str().unwrap();
+        for (text, line, reason) in [("epochs = 4\nflop = 1\n", 2, "unknown field `flop`"), ("[a", 1, "unclosed table")]
+        {
+            std::fs::write(own, text).unwrap();
+            let error = Preset::find(own).unwrap_err();
+            assert!(error.starts_with(&format!("{own}:{line}: {reason}")) && !error.contains('\n'), "{error}");
+        }
     }
 
     #[test]

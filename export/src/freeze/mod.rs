@@ -1,5 +1,6 @@
 //! Freezing: networks → bundle, with ranges, threshold and parity measured on the file itself.
 
+mod earned;
 mod good_parts;
 mod graph;
 mod network;
@@ -10,7 +11,7 @@ mod stored;
 
 use crate::assumptions::choices as assumptions;
 use crate::checkpoint::ModelRun;
-use crate::data::DataError;
+use crate::data::{DataError, Images};
 use crate::memory::{Distance, Remembered};
 use crate::model::choice_name;
 use crate::quantize::QuantizeError;
@@ -51,8 +52,9 @@ pub struct FreezeOptions {
     /// Directions in which good parts may vary as a whole, beside which the memory sees what does not belong together; 0
     /// leaves the layout out.
     pub layout: usize,
-    /// How much each branch counts.
-    pub weights: Weights,
+    /// How much each branch counts; `None`: as much as the trained branches earn on made-up damage beside a memory,
+    /// and all alike without one.
+    pub weights: Option<Weights>,
     /// What of the held-back images' scores a range spans.
     pub ranges: RangeStatistic,
     /// How many of the map's largest pixels an image score is the mean of.
@@ -70,16 +72,22 @@ impl FreezeOptions {
         remembered: None,
         distance: Distance::Root,
         layout: 0,
-        weights: Weights { structural: 1.0, logical: 1.0, memory: 1.0 },
+        weights: Some(Weights { structural: 1.0, logical: 1.0, memory: 1.0 }),
         ranges: RangeStatistic::MinMax,
         top: NonZeroUsize::MIN,
     };
 }
 
 impl FreezeOptions {
+    /// What `observer` saw; `None` for nothing.
+    fn ranges(&self, observer: RangeObserver) -> Option<Ranges> {
+        let memory_root = self.memory > 0 && self.distance == Distance::Root;
+        observer.finish().map(|ranges| Ranges { memory_root, ..ranges })
+    }
+
     /// What was chosen of `scoring`, by assumption and named as on the command line.
     fn assumptions(&self, scoring: &Scoring) -> impl Iterator<Item = (String, String)> {
-        let Weights { structural, logical, memory } = self.weights;
+        let Weights { structural, logical, memory } = scoring.weights;
         let ranges = match self.ranges {
             RangeStatistic::MinMax => "min-max",
             RangeStatistic::Quantiles => "quantiles",
@@ -194,7 +202,6 @@ impl Start {
         };
         let onnx = to_onnx(networks, &run.architecture, memory.as_ref())?;
         meta.scoring.clamp = options.clamp;
-        meta.scoring.weights = options.weights;
         meta.scoring.top = options.top;
         if memory.is_some() {
             meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
@@ -205,25 +212,38 @@ impl Start {
         if let Some(sigma) = options.sigma {
             meta.scoring.gaussian = Gaussian::new(sigma);
         }
+        meta.training = training(run);
+        let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
+        let mut scorer = TractScorer::with_engine(&unscored, Engine::from_environment()?)?;
+        let mut observer = RangeObserver::new(meta.scoring.margin, options.ranges);
+        for (path, frame) in run.held_back.iter().zip(&frames) {
+            let input = meta.preprocess.apply(frame)?;
+            let scores = scorer.score(&input)?;
+            observer.observe(&scores)?;
+            parity::check(path, &scores, &torch_scores(networks, memory.as_ref(), &input)?, &mut meta.parity)?;
+        }
+        let mut earned = None;
+        match (options.weights, options.memory) {
+            (Some(weights), _) => meta.scoring.weights = weights,
+            (None, 0) => {}
+            (None, _) => {
+                let images = Images::read(&run.held_back, run.architecture.size)?;
+                let ranges = options.ranges(observer).ok_or(FreezeError::NoImages)?;
+                let trial = earned::earned(&mut scorer, &images, &meta.scoring, ranges, run.settings.seed)?;
+                meta.scoring.weights = trial.weights;
+                earned = Some(trial);
+            }
+        }
         meta.assumptions = assumptions(run);
         meta.assumptions.extend(options.assumptions(&meta.scoring));
+        if let (Some(weights), Some(earned)) = (meta.assumptions.get_mut("A-027"), earned) {
+            *weights += &format!(" ({earned})");
+        }
         if let Some(border) = meta.assumptions.get_mut("A-017") {
             *border += &format!(", margin {}", meta.scoring.margin);
         }
         if let Some(memory) = &memory {
             meta.assumptions.insert("A-029".into(), format!("remember {}", choice_name(&memory.remembered)));
-        }
-        meta.training = training(run);
-        let unscored = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
-        let mut scorer = TractScorer::with_engine(&unscored, Engine::from_environment()?)?;
-        for (path, frame) in run.held_back.iter().zip(&frames) {
-            let input = meta.preprocess.apply(frame)?;
-            parity::check(
-                path,
-                &scorer.score(&input)?,
-                &torch_scores(networks, memory.as_ref(), &input)?,
-                &mut meta.parity,
-            )?;
         }
         Ok(Self { onnx, meta, frames })
     }
@@ -242,8 +262,7 @@ impl Start {
         for input in self.inputs()? {
             observer.observe(&scorer.score(&input)?)?;
         }
-        meta.scoring.ranges = observer.finish().ok_or(FreezeError::NoImages)?;
-        meta.scoring.ranges.memory_root = options.memory > 0 && options.distance == Distance::Root;
+        meta.scoring.ranges = options.ranges(observer).ok_or(FreezeError::NoImages)?;
 
         let ranged = Bundle::assemble(onnx.clone(), &meta).map_err(FreezeError::Bundle)?;
         let mut inspector = Inspector::new(&ranged)?;

@@ -187,14 +187,8 @@ fn calibration(run: &ModelRun, checks: &Checks, preprocess: &Preprocess) -> Resu
 
 /// Both bundles on the labelled set in `folder`.
 fn test(folder: &Path, float: &Bundle, stored: &Bundle) -> Result<TestReport, FreezeError> {
-    let layout = if folder.join("defects_config.json").is_file() {
-        Layout::Loco
-    } else if folder.join("test").is_dir() {
-        Layout::Mvtec
-    } else {
-        Layout::Folder
-    };
-    let set = DataSet::open(folder, layout, None).map_err(EvaluationError::from)?;
+    let set = Layout::of(folder, None).and_then(|layout| DataSet::open(folder, layout, None));
+    let set = set.map_err(EvaluationError::from)?;
     let mut inspectors = [Inspector::new(float)?, Inspector::new(stored)?];
     let evaluators = [Evaluator::new(&set), Evaluator::new(&set)];
     let mut scores = [vec![], vec![]];

@@ -26,6 +26,30 @@ pub enum Layout {
     Folder,
 }
 
+impl Layout {
+    /// How the set in `root` is laid out, by what it holds; `object` as for [`DataSet::open`].
+    ///
+    /// # Errors
+    /// [`DataSetError`] where it is no labelled set.
+    pub fn of(root: &Path, object: Option<&str>) -> Result<Self, DataSetError> {
+        let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        let visa = if object.is_some() { Some(absolute.as_path()) } else { absolute.parent() };
+        if root.join("defects_config.json").is_file() || root.join("test/logical_anomalies").is_dir() {
+            Ok(Self::Loco)
+        } else if root.join("test").is_dir() {
+            Ok(Self::Mvtec)
+        } else if visa.is_some_and(|root| root.join("split_csv").is_dir()) {
+            Ok(Self::Visa)
+        } else if root.join("good").is_dir() && root.join("bad").is_dir() {
+            Ok(Self::Folder)
+        } else {
+            let reason =
+                "holds no labelled set: expected test/, good/ and bad/, or an object of VisA beside split_csv/";
+            Err(DataSetError::new(root, reason))
+        }
+    }
+}
+
 /// A labelled test set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSet {
