@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 const AFTER_HELP: &str = "\
 Frames run until their times settle, then at least --frames and --seconds are timed. The camera is a picture in memory
 and the signal goes nowhere, so that everything else on a frame's path is in the figures. Environment: MUDENET_ISA
-(amx, avx512vnni, avx512, avxvnni, avx2, neondot, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks on the processor.
+(amx, avx512vnni, avx512, avxvnni, avx2, neoni8mm, neondot, neon, portable) and MUDENET_ENGINE (fused, plain) choose what computes the networks on the processor.
 
 Exit code: 0, 1 where an --assert does not hold, 2 where anything failed.
 

@@ -50,6 +50,9 @@ enum Kind {
     AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON with products of matrices of bytes.
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm,
     /// NEON with products of bytes.
     #[cfg(target_arch = "aarch64")]
     NeonDot,
@@ -94,6 +97,10 @@ impl Isa {
             if std::arch::is_aarch64_feature_detected!("dotprod") {
                 kinds.push(Kind::NeonDot);
             }
+            // Counted, a frame takes more instructions: docs/performance.md.
+            if std::arch::is_aarch64_feature_detected!("i8mm") {
+                kinds.push(Kind::NeonI8mm);
+            }
             kinds.push(Kind::Neon);
         }
         kinds.push(Kind::Portable);
@@ -105,7 +112,7 @@ impl Isa {
         Self::available().into_iter().next().unwrap_or(Self(Kind::Portable))
     }
 
-    /// `amx`, `avx512vnni`, `avx512`, `avxvnni`, `avx2`, `neondot`, `neon` or `portable`.
+    /// `amx`, `avx512vnni`, `avx512`, `avxvnni`, `avx2`, `neoni8mm`, `neondot`, `neon` or `portable`.
     ///
     /// # Errors
     /// A sentence where `name` is none of them or this processor lacks it.
@@ -131,6 +138,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "aarch64")]
+            Kind::NeonI8mm => "neoni8mm",
+            #[cfg(target_arch = "aarch64")]
             Kind::NeonDot => "neondot",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => "neon",
@@ -146,7 +155,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::AvxVnni | Kind::Avx2 => x86::Avx2::LANES,
             #[cfg(target_arch = "aarch64")]
-            Kind::NeonDot | Kind::Neon => neon::Neon::LANES,
+            Kind::NeonI8mm | Kind::NeonDot | Kind::Neon => neon::Neon::LANES,
             Kind::Portable => portable::Portable::LANES,
         }
     }
@@ -159,7 +168,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::AvxVnni | Kind::Avx2 => x86::Avx2::PANEL,
             #[cfg(target_arch = "aarch64")]
-            Kind::NeonDot | Kind::Neon => neon::Neon::PANEL,
+            Kind::NeonI8mm | Kind::NeonDot | Kind::Neon => neon::Neon::PANEL,
             Kind::Portable => portable::Portable::PANEL,
         }
     }
@@ -178,7 +187,7 @@ impl Isa {
                 #[cfg(target_arch = "x86_64")]
                 Kind::AvxVnni | Kind::Avx2 => x86::with_avx2(kernel),
                 #[cfg(target_arch = "aarch64")]
-                Kind::NeonDot | Kind::Neon => neon::with_neon(kernel),
+                Kind::NeonI8mm | Kind::NeonDot | Kind::Neon => neon::with_neon(kernel),
                 Kind::Portable => kernel.run::<portable::Portable>(),
             }
         }

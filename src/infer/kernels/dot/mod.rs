@@ -5,6 +5,8 @@
 #[cfg(target_arch = "x86_64")]
 pub(super) mod amx;
 #[cfg(target_arch = "aarch64")]
+mod i8mm;
+#[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 mod portable;
 mod row;
@@ -60,7 +62,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::Amx | Kind::Avx512Vnni | Kind::AvxVnni => true,
             #[cfg(target_arch = "aarch64")]
-            Kind::NeonDot => true,
+            Kind::NeonI8mm | Kind::NeonDot => true,
             _ => false,
         }
     }
@@ -76,7 +78,11 @@ impl Isa {
 
     /// Products of bytes in the time of one of f32, as they run within a layer.
     pub(in super::super) fn dot_speed(self) -> f64 {
-        if self.has_tiles() { 20.0 } else { 3.4 }
+        match (self.has_tiles(), self.group()) {
+            (true, _) => 20.0,
+            (_, 4) => 3.4,
+            _ => 6.4,
+        }
     }
 
     /// The channels of [`DotTerm::start`] come in multiples of this.
@@ -86,7 +92,16 @@ impl Isa {
 
     /// The inputs of a tap come in multiples of this many bytes.
     pub(in super::super) fn tap_depth(self) -> usize {
-        if self.has_tiles() { 64 } else { 4 }
+        if self.has_tiles() { 64 } else { self.group() }
+    }
+
+    /// Neighbouring inputs of one channel that are multiplied by one instruction.
+    fn group(self) -> usize {
+        #[cfg(target_arch = "aarch64")]
+        if self.0 == Kind::NeonI8mm {
+            return i8mm::GROUP;
+        }
+        4
     }
 
     /// What a code counts as in the sums is lowered by this.
@@ -104,19 +119,20 @@ impl Isa {
         vectors * self.lanes()
     }
 
-    /// Reorders a (depth, channels) matrix: panel by panel, each (depth / 4, panel width, 4).
+    /// Reorders a (depth, channels) matrix: panel by panel, each (depth / group, panel width, group), where a group is of 4
+    /// inputs, or of 8 with I8MM.
     ///
     /// `channels` is a multiple of [`super::LANES`], the depth one of [`Isa::tap_depth`].
     pub(in super::super) fn pack_codes(self, matrix: &[i8], channels: usize) -> Buffer {
-        let depth = matrix.len() / channels.max(1);
+        let (depth, group) = (matrix.len() / channels.max(1), self.group());
         let mut packed = Vec::with_capacity(matrix.len());
         let mut first = 0;
         while first < channels {
             let width = self.dot_panel(first, channels);
-            for four in 0..depth / 4 {
+            for start in (0..depth).step_by(group) {
                 for channel in first..first + width {
-                    let weight = |k: usize| matrix[(4 * four + k) * channels + channel] as u8;
-                    packed.extend((0..4).map(|k| if channel < channels { weight(k) } else { 0 }));
+                    let weight = |k: usize| matrix[(start + k) * channels + channel] as u8;
+                    packed.extend((0..group).map(|k| if channel < channels { weight(k) } else { 0 }));
                 }
             }
             first += width;
@@ -136,6 +152,11 @@ impl Isa {
         if self.has_tiles() {
             // SAFETY: the processor has the instructions.
             return unsafe { amx::products(steps) };
+        }
+        #[cfg(target_arch = "aarch64")]
+        if self.0 == Kind::NeonI8mm {
+            // SAFETY: the processor has the instructions.
+            return unsafe { i8mm::chains(steps) };
         }
         // SAFETY: the kernel touches no memory of others.
         unsafe { self.run_dot(Chains { steps }) };

@@ -1,5 +1,7 @@
 //! One row of a convolution of bytes.
 
+#[cfg(target_arch = "aarch64")]
+use super::Kind;
 use super::{Dot, DotKernel};
 use crate::infer::kernels::vector::{BLOCK, Vector};
 use crate::infer::kernels::{Buffer, Isa, LANES, Output, Tap, bytes, next_panel};
@@ -69,6 +71,11 @@ impl DotRow<'_> {
             // SAFETY: the assertions above bound every access; the processor has the instructions.
             return unsafe { super::amx::row(self) };
         }
+        #[cfg(target_arch = "aarch64")]
+        if isa.0 == Kind::NeonI8mm {
+            // SAFETY: the assertions above bound every access; the processor has the instructions.
+            return unsafe { super::i8mm::row(self) };
+        }
         // SAFETY: the assertions above bound every access of `strip`.
         unsafe { isa.run_dot(self) }
     }
@@ -91,7 +98,7 @@ impl DotKernel for DotRow<'_> {
             // There are many channels: panel by panel, so that the row finds each one's weights in the nearest cache.
             let mut channel = 0;
             while channel < channels {
-                let width = panel::<D>(channels - channel) * D::Floats::LANES;
+                let width = panel::<D::Floats>(channels - channel) * D::Floats::LANES;
                 self.strips::<D>(channel..channel + width);
                 channel += width;
             }
@@ -100,8 +107,8 @@ impl DotKernel for DotRow<'_> {
 }
 
 /// Vectors of the next panel where `left` channels are left.
-fn panel<D: Dot>(left: usize) -> usize {
-    next_panel(left / D::Floats::LANES, D::Floats::PANEL)
+pub(super) fn panel<V: Vector>(left: usize) -> usize {
+    next_panel(left / V::LANES, V::PANEL)
 }
 
 impl DotRow<'_> {
@@ -129,7 +136,7 @@ impl DotRow<'_> {
         let mut squares = [unsafe { D::Floats::splat(0.0) }; R];
         let mut channel = channels.start;
         while channel < channels.end {
-            let vectors = panel::<D>(self.bias.len() - channel);
+            let vectors = panel::<D::Floats>(self.bias.len() - channel);
             // SAFETY: the caller's.
             unsafe {
                 match vectors {
