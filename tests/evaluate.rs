@@ -240,8 +240,10 @@ fn the_report_is_one_file_that_loads_nothing() {
 #[test]
 fn a_folder_that_is_no_set_is_told_what_is_missing() {
     let folder = mvtec();
-    let out = run(folder.path(), &["evaluate", "--model", "m.onnx", "--dataset", "set/train"]);
-    out.assert_error(&["set/train: holds no labelled set: expected test/, good/ and bad/"]);
+    let out = run(folder.path(), &["evaluate", "--model", "m.onnx", "--dataset", "set/ground_truth"]);
+    out.assert_error(&["set/ground_truth: holds no labelled set: expected test/, good/ and bad/"]);
+    let out = run(folder.path(), &["evaluate", "--model", "m.onnx", "--dataset", "sett"]);
+    out.assert_error(&["sett: is not a folder"]);
 }
 
 #[test]

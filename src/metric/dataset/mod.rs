@@ -32,6 +32,9 @@ impl Layout {
     /// # Errors
     /// [`DataSetError`] where it is no labelled set.
     pub fn of(root: &Path, object: Option<&str>) -> Result<Self, DataSetError> {
+        if !root.is_dir() {
+            return Err(DataSetError::new(root, "is not a folder"));
+        }
         let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let visa = if object.is_some() { Some(absolute.as_path()) } else { absolute.parent() };
         if root.join("defects_config.json").is_file() || root.join("test/logical_anomalies").is_dir() {
