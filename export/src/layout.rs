@@ -164,12 +164,12 @@ fn principal(rows: &Tensor, count: i64) -> Result<Tensor, TchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::noise;
     use tch::Device;
 
     /// Good parts of two kinds whose left and right halves belong together, embeddings (1, 3, 32, 32).
     fn part(left: i64, right: i64, seed: i64) -> Tensor {
-        tch::manual_seed(seed);
-        let noise = Tensor::randn([1, 3, 32, 32], (Kind::Float, Device::Cpu)) * 0.3;
+        let noise = noise(&[1, 3, 32, 32], seed as u64) * 0.3;
         for (kind, first) in [(left, 0), (right, 16)] {
             let mut half = noise.narrow(3, first, 16).narrow(1, kind, 1);
             let _ = half.g_add_scalar_(1.0);
@@ -179,7 +179,7 @@ mod tests {
 
     fn layout(count: usize) -> Layout {
         let good: Vec<Tensor> = (0..24).map(|i| part(i % 2, i % 2, i)).collect();
-        let held_back: Vec<Tensor> = (100..106).map(|i| part(i % 2, i % 2, i)).collect();
+        let held_back: Vec<Tensor> = (100..124).map(|i| part(i % 2, i % 2, i)).collect();
         Layout::fit(&good, count, 1).unwrap().measured(&held_back, 9.0).unwrap()
     }
 
@@ -189,7 +189,7 @@ mod tests {
         for i in 200..210 {
             let good = layout.score(&part(i % 2, i % 2, i)).max().double_value(&[]);
             let mixed = layout.score(&part(i % 2, 1 - i % 2, i)).max().double_value(&[]);
-            assert!(good < 4.0 && mixed == 9.0, "image {i}: good {good}, mixed {mixed}");
+            assert!(good < 1.0 && mixed == 9.0, "image {i}: good {good}, mixed {mixed}");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn held_back_images_score_nothing_and_coarse_cells_fit_every_size() {
         let layout = layout(2);
-        for i in 100..106 {
+        for i in 100..124 {
             assert!(layout.score(&part(i % 2, i % 2, i)).max().double_value(&[]) < 1e-3);
         }
         for (side, expected) in [(8, 1), (16, 1), (24, 2), (32, 2), (40, 2), (48, 3), (56, 4), (64, 4)] {

@@ -208,10 +208,10 @@ fn squared_distances(a: &Tensor, b: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random;
 
     fn noise(shape: &[i64]) -> Tensor {
-        tch::manual_seed(5);
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+        random::noise(shape, 5)
     }
 
     fn memory(vectors: Tensor) -> Memory {

@@ -54,6 +54,14 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
     Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)
 }
 
+/// Normal noise of its own generator: tests run side by side, and libtorch's generator is one for all of them.
+#[cfg(test)]
+pub(crate) fn noise(shape: &[i64], seed: u64) -> Tensor {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let uniform: Vec<f32> = (0..shape.iter().product()).map(|_: i64| rng.random_range(-1.0..1.0)).collect();
+    Tensor::from_slice(&uniform).view(shape).erfinv() * std::f64::consts::SQRT_2
+}
+
 fn unsettle<N>(network: &Network<N>) {
     tch::no_grad(|| {
         let mut variables: Vec<_> = network.vars.variables().into_iter().collect();

@@ -79,13 +79,13 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::noise;
     use tch::Device;
 
     /// Vectors along (3, 4) with deviation 5 and across with deviation 1, around (10, −2): the components are those
     /// directions, by construction.
     fn cloud() -> Tensor {
-        tch::manual_seed(3);
-        let noise = Tensor::randn([1, 2, 100, 100], (Kind::Float, Device::Cpu));
+        let noise = noise(&[1, 2, 100, 100], 3);
         let (along, across) = (noise.narrow(1, 0, 1) * 5.0, noise.narrow(1, 1, 1));
         let first: Tensor = &along * 0.6 - &across * 0.8 + 10.0;
         let second: Tensor = &along * 0.8 + &across * 0.6 - 2.0;

@@ -170,13 +170,13 @@ pub(super) fn mix(a: u64, b: u64, c: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind, Tensor};
+    use crate::random::noise;
+    use tch::{Kind, Tensor};
 
     const SIDE: usize = 37;
 
     fn picture() -> Tensor {
-        tch::manual_seed(5);
-        Tensor::rand([3, SIDE as i64, SIDE as i64], (Kind::Float, Device::Cpu))
+        noise(&[3, SIDE as i64, SIDE as i64], 5).sigmoid()
     }
 
     fn apply(variant: Variant, image: &Tensor) -> Tensor {

@@ -182,6 +182,7 @@ pub(super) fn observe(program: &Program, known: &HashMap<String, Tensor>, expect
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::noise;
     use tch::Device;
 
     #[test]
@@ -206,8 +207,7 @@ mod tests {
 
     #[test]
     fn the_squared_error_is_that_of_rounding() {
-        tch::manual_seed(4);
-        let values = Tensor::randn([200_000], (Kind::Float, Device::Cpu));
+        let values = noise(&[200_000], 4);
         let histogram = Histogram::new(&values);
         for part in [0.3, 0.6, 1.0] {
             let (low, high) = (histogram.low * part, histogram.high() * part);

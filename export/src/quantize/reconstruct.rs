@@ -204,6 +204,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::random::noise;
 
     const FORWARD: Convolution = Convolution {
         weight: String::new(),
@@ -224,7 +225,7 @@ mod tests {
 
     /// Neighbouring pixels and channels alike, as behind a layer of a network: (4, 5, 24, 24).
     fn smooth() -> Tensor {
-        let noise = Tensor::randn([4, 5, 6, 6], (Kind::Float, tch::Device::Cpu));
+        let noise = noise(&[4, 5, 6, 6], 1);
         let common = noise.mean_dim([1i64].as_slice(), true, Kind::Float);
         (noise * 0.3 + common).upsample_bilinear2d([24, 24], false, None, None).relu()
     }
@@ -241,14 +242,13 @@ mod tests {
 
     #[test]
     fn weights_that_8_bits_hold_stay_as_they_are() {
-        tch::manual_seed(1);
         for (conv, shape) in cases() {
             let x = smooth();
-            let weight = Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
+            let weight = noise(&shape, 2);
             let values = Vec::<f32>::try_from(weight.view(-1)).unwrap();
             let codes = Codes::nearest(&values, shape, conv.output_axis());
             let weight = Tensor::from_slice(&codes.weights(shape)).view(shape);
-            let bias = Tensor::randn([6], (Kind::Float, tch::Device::Cpu));
+            let bias = noise(&[6], 3);
             let target = conv.apply(&x, &weight, Some(&bias));
             let (got, output) = stored(&conv, &weight, &x, &target, false);
             let Numbers::Codes(got) = got else { panic!("not 8 bits") };
@@ -259,13 +259,12 @@ mod tests {
 
     #[test]
     fn outputs_come_closer_to_the_target_than_with_the_nearest_codes() {
-        tch::manual_seed(2);
         for (conv, shape) in cases() {
             let x = smooth();
-            let weight = Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
+            let weight = noise(&shape, 2);
             let target = conv.apply(&x, &weight, None::<&Tensor>);
             // What a layer before has lost: a part that can be won back, and noise that cannot.
-            let noise = Tensor::randn_like(&x) * 0.01;
+            let noise = noise(&x.size(), 4) * 0.01;
             let seen = &x * 0.97 + &noise;
             let lost = conv.apply(&noise, &weight, None::<&Tensor>).square().mean(Kind::Double).double_value(&[]);
             let values = Vec::<f32>::try_from(weight.view(-1)).unwrap();
