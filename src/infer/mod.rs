@@ -6,6 +6,8 @@ mod device;
 mod engine;
 mod fuse;
 mod kernels;
+#[cfg(test)]
+mod made;
 mod operator;
 mod tract;
 mod tune;

@@ -7,7 +7,7 @@ use super::engine::{Choice, Graph, Id, Layer, Network, Node, Term};
 use super::kernels::{Isa, give_back_freed};
 use super::tune::Choices;
 pub(super) use op::Fused;
-use pattern::{Kind, Pattern, is_convolution, layer};
+use pattern::{Kind, Pattern, images, is_convolution, layer};
 #[cfg(any(test, feature = "cuda"))]
 pub(super) use pattern::{linear, pool, relu_input};
 pub(super) use pattern::{map_shape, rounded};
@@ -141,7 +141,7 @@ impl Region {
         graph.outputs = outputs.iter().filter_map(|outlet| ids.get(outlet).copied()).collect();
         let facts = outputs.iter().map(|outlet| Ok(model.outlet_fact(*outlet)?.without_value()));
         let choices = planning.choices(isa, &graph, &names);
-        let operator = Fused::new(names, facts.collect::<TractResult<_>>()?);
+        let operator = Fused::new(names, facts.collect::<TractResult<_>>()?, images(model));
         let mut patch = TypedModelPatch::new("fused convolutions");
         let taps = patch.taps(model, &given)?;
         let name = outputs.first().map(|outlet| model.node(outlet.node).name.clone()).unwrap_or_default();
@@ -173,3 +173,7 @@ fn depth(model: &TypedModel, outlet: OutletId, known: &mut HashMap<OutletId, usi
     known.insert(outlet, depth);
     depth
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests;

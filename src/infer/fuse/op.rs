@@ -3,11 +3,12 @@
 use crate::infer::Operator;
 use crate::infer::engine::{Choice, Graph, Network, Workspace};
 use crate::infer::kernels::Isa;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tract_onnx::tract_core::internal::*;
 
-/// Many layers of a model as one operator: maps (1, c, h, w) in, maps out.
+/// Many layers of a model as one operator: maps (n, c, h, w) in, maps out, one image after the other.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Fused {
     /// Empty until [`Fused::plan`].
@@ -15,19 +16,27 @@ pub(in super::super) struct Fused {
     /// Names of the network's nodes in the model.
     names: Arc<Vec<String>>,
     outputs: TVec<TypedFact>,
+    /// n.
+    images: usize,
     /// Memory of earlier runs; as many pieces as runs were ever under way at once.
     idle: Arc<Mutex<Vec<Workspace>>>,
 }
 
 impl Fused {
     /// An operator that cannot run before it has a plan.
-    pub(super) fn new(names: Vec<String>, outputs: TVec<TypedFact>) -> Self {
-        Self { network: Arc::default(), names: Arc::new(names), outputs, idle: Arc::default() }
+    pub(super) fn new(names: Vec<String>, outputs: TVec<TypedFact>, images: usize) -> Self {
+        Self { network: Arc::default(), names: Arc::new(names), outputs, images, idle: Arc::default() }
     }
 
     /// Makes this operator and its clones ready to run. The first plan stays.
     pub(super) fn plan(&self, isa: Isa, graph: Graph, choices: &[Option<Choice>]) {
         self.network.get_or_init(|| Network::new(isa, graph, choices));
+    }
+
+    /// Where an image's maps lie among `length` values of all images.
+    fn part(&self, image: usize, length: usize) -> Range<usize> {
+        let each = length / self.images;
+        image * each..(image + 1) * each
     }
 
     pub(in super::super) fn operators(&self) -> Vec<Operator> {
@@ -80,7 +89,15 @@ impl EvalOp for Fused {
         {
             let mut views = outputs.iter_mut().map(|t| t.try_as_plain_ram_mut()).collect::<TractResult<TVec<_>>>()?;
             let mut maps = views.iter_mut().map(|v| v.as_slice_mut::<f32>()).collect::<TractResult<Vec<_>>>()?;
-            network.run(&mut workspace, &inputs, &mut maps);
+            for image in 0..self.images {
+                let inputs: TVec<&[f32]> = inputs.iter().map(|maps| &maps[self.part(image, maps.len())]).collect();
+                let mut outputs: TVec<&mut [f32]> = TVec::new();
+                for maps in &mut maps {
+                    let part = self.part(image, maps.len());
+                    outputs.push(&mut maps[part]);
+                }
+                network.run(&mut workspace, &inputs, &mut outputs);
+            }
         }
         idle().push(workspace);
         Ok(outputs.into_iter().map(|output| output.into_tvalue()).collect())

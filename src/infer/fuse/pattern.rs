@@ -307,16 +307,29 @@ fn projection(model: &TypedModel, node: &TypedNode) -> Result<(OutletId, Convolu
     Ok((input, Convolution { weights, bias, kernel: one, stride: one, pad: [0, 0], transposed: false }))
 }
 
-/// (channels, rows, columns) of a single map of f32, with or without an axis of images.
+/// (channels, rows, columns) of the map of f32 that each image of the model has there; with one image also without an axis
+/// of images.
 pub(in crate::infer) fn map_shape(model: &TypedModel, outlet: OutletId) -> Result<Shape, String> {
     let fact = model.outlet_fact(outlet).map_err(|e| e.to_string())?;
-    match fact.shape.as_concrete() {
-        Some(&[1, channels, height, width] | &[channels, height, width])
-            if fact.datum_type == f32::datum_type() && fact.is_plain() && channels * height * width > 0 =>
-        {
-            Ok(Shape { channels, height, width })
-        }
-        _ => Err(format!("{fact:?} is not one map of f32")),
+    let images = images(model);
+    let shape = match fact.shape.as_concrete() {
+        Some(&[count, channels, height, width]) if count == images => Some(Shape { channels, height, width }),
+        Some(&[channels, height, width]) if images == 1 => Some(Shape { channels, height, width }),
+        _ => None,
+    };
+    let is_map = |shape: &Shape| {
+        fact.datum_type == f32::datum_type() && fact.is_plain() && shape.channels * shape.height * shape.width > 0
+    };
+    let expected = if images == 1 { "one map".to_string() } else { format!("{images} maps") };
+    shape.filter(is_map).ok_or_else(|| format!("{fact:?} is not {expected} of f32"))
+}
+
+/// Images that the model takes at once: the first axis of its first input.
+pub(super) fn images(model: &TypedModel) -> usize {
+    let input = model.input_outlets().ok().and_then(|inputs| model.outlet_fact(*inputs.first()?).ok());
+    match input.and_then(|fact| fact.shape.as_concrete()) {
+        Some(&[images, _, _, _]) => images,
+        _ => 1,
     }
 }
 
