@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import numpy as np
+import onnx.utils
 
 HERE = pathlib.Path(__file__).resolve().parent
 EDGE = "target/release/mudenet-edge"
@@ -37,8 +38,11 @@ CAPS = {
     "avx2": {OURS: {"MUDENET_ISA": "avx2"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2"}},
     "avx512vnni": {OURS: {"MUDENET_ISA": "avx512vnni"}, "openvino": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}},
 }
+# The memory alone, which is what a box computes of most products: a model of half width whose other branches have no weight.
+MEMORY = "memory"
 # What the table of this script shows unless asked otherwise: width, quantization, threads (0: all cores), cap.
-CASES = ["full:f32:1", "full:f32:0", "full:f32:1:avx2", "half:f32:1", "full:weights:1", "full:full:1", "full:full:1:avx512vnni"]
+CASES = """memory:f32:1 memory:f32:0 full:f32:1 full:f32:0 full:f32:1:avx2 half:f32:1 full:weights:1 full:full:1
+full:full:1:avx512vnni""".split()
 # A runtime whose outputs differ by more than this share of the largest value is named; nothing is hidden.
 AGREE = {"f32": 2e-4, "weights": 2e-4, "full": 2e-2}
 
@@ -46,13 +50,14 @@ AGREE = {"f32": 2e-4, "weights": 2e-4, "full": 2e-2}
 class Worker:
     """A runtime in a process of its own."""
 
-    def __init__(self, name, model, image, threads, cap, cores):
+    def __init__(self, name, model, image, threads, cap, cores, outputs):
         worker, environment, _ = RUNTIMES[name]
         if worker == "ours":
             command = [EDGE, "bench", "--model", model, "--threads", threads, "--serve", image]
         else:
-            command = [sys.executable, HERE / "worker.py", worker, model, image, threads]
+            command = [sys.executable, HERE / "worker.py", worker, model, image, threads, *outputs]
         self.name = name
+        self.resized = worker != "ours" and outputs == [MEMORY]
         self.times = []
         self.process = subprocess.Popen(
             [str(word) for word in command],
@@ -85,7 +90,8 @@ class Worker:
 
     def outputs(self, file):
         self.ask(f"outputs {file}")
-        return np.fromfile(file, np.float32)
+        values = np.fromfile(file, np.float32)
+        return resized(values, 4) if self.resized else values
 
     def peak_mb(self):
         """Largest resident memory less that of the interpreter before the runtime was loaded."""
@@ -98,8 +104,25 @@ class Worker:
         self.process.wait()
 
 
-def converted(name, model):
-    """The file that `name` reads: the model itself, or what the runtime's own converter makes of it."""
+def resized(values, times):
+    """A square map, bilinear between the middles of its cells, as ours brings the memory to the size of the other branches."""
+    side = round(values.size**0.5)
+    middles = (np.arange(side * times) + 0.5) / times - 0.5
+    line = lambda row: np.interp(middles, np.arange(side), row)
+    rows = np.apply_along_axis(line, 1, values.reshape(side, side))
+    return np.apply_along_axis(line, 0, rows).astype(np.float32).ravel()
+
+
+def converted(name, model, outputs):
+    """The file that `name` reads: the model itself, for others the part that gives `outputs`, or what the runtime's own converter
+    makes of that."""
+    if RUNTIMES[name][0] == "ours":
+        return model
+    if outputs == [MEMORY]:
+        part = model.with_suffix(".part.onnx")
+        if not part.exists():
+            onnx.utils.extract_model(str(model), str(part), ["image"], outputs)
+        model = part
     if name != "mnn":
         return model
     target = model.with_suffix(".mnn")
@@ -114,7 +137,8 @@ def run_case(case, names, arguments, folder, references):
     width, kind, threads, cap = case
     model = folder / f"{width}-{kind}-{arguments.size}.onnx"
     if not model.exists():
-        command = [EXPORT, "random", "--width", width, "--size", str(arguments.size), "--seed", "1", "-o", str(model)]
+        of = ["--width", "half", "--memory", "2000"] if width == MEMORY else ["--width", width]
+        command = [EXPORT, "random", *of, "--size", str(arguments.size), "--seed", "1", "-o", str(model)]
         command += ["--quantize", kind] if kind != "f32" else []
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode != 0:
@@ -126,12 +150,13 @@ def run_case(case, names, arguments, folder, references):
     threads = threads or len(cores)
     # From the last core down: the first one serves more interrupts.
     cores = set(cores[-threads:])
+    given = [MEMORY] if width == MEMORY else ["structural", "logical"]
     workers, left_out = [], {}
     for name in names:
         if kind not in RUNTIMES[name][2] or (cap and name not in CAPS[cap]):
             continue
         try:
-            workers.append(Worker(name, converted(name, model), image, threads, cap, cores))
+            workers.append(Worker(name, converted(name, model, given), image, threads, cap, cores, given))
         except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
             left_out[name] = str(error)
     for worker in workers:
@@ -179,7 +204,8 @@ def run_case(case, names, arguments, folder, references):
 def table(result):
     case = result["case"]
     cap = f", capped to {case['cap']}" if case["cap"] else ""
-    print(f"\n### {case['width']} width, {case['size']}×{case['size']}, {case['kind']}, {case['threads']} thread(s){cap}\n")
+    width = "memory alone" if case["width"] == MEMORY else f"{case['width']} width"
+    print(f"\n### {width}, {case['size']}×{case['size']}, {case['kind']}, {case['threads']} thread(s){cap}\n")
     print("| runtime | median ms | best ms | ours / it | load ms | peak MB | difference |")
     print("|---|---|---|---|---|---|---|")
     for name, r in result["runtimes"].items():
@@ -207,7 +233,7 @@ def table(result):
 def parsed(text):
     width, kind, threads, *cap = text.split(":")
     if kind not in AGREE or (cap and cap[0] not in CAPS):
-        raise argparse.ArgumentTypeError(f"expected WIDTH:f32|weights|full:THREADS[:avx2|avx512vnni], got {text}")
+        raise argparse.ArgumentTypeError(f"expected WIDTH|memory:f32|weights|full:THREADS[:avx2|avx512vnni], got {text}")
     return width, kind, int(threads), cap[0] if cap else ""
 
 
@@ -215,7 +241,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="benches/peers/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", nargs="*", type=parsed, help=f"WIDTH:KIND:THREADS[:CAP] (default: {' '.join(CASES)})")
+    parser.add_argument("cases", nargs="*", type=parsed, help=f"WIDTH:KIND:THREADS[:CAP], WIDTH a size of the networks or memory (default: {' '.join(CASES)})")
     parser.add_argument("--size", type=int, default=256, help="side of the picture (default: 256)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds after warming up (default: 7)")
     parser.add_argument("--frames", type=int, default=3, help="frames of each runtime a round (default: 3)")

@@ -1,9 +1,9 @@
 """One runtime in a process of its own, which times a frame whenever it is asked.
 
-    worker.py RUNTIME MODEL INPUT THREADS
+    worker.py RUNTIME MODEL INPUT THREADS OUTPUT...
 
-Reads a command a line, answers with a line: `frame` with milliseconds, `outputs FILE` (writes both outputs as raw f32,
-structural first) with `done`. The first line it prints is a JSON object: version, load_ms, base_kb.
+Reads a command a line, answers with a line: `frame` with milliseconds, `outputs FILE` (writes the outputs as raw f32) with
+`done`. The first line it prints is a JSON object: version, load_ms, base_kb.
 """
 
 import json
@@ -12,20 +12,18 @@ import time
 
 import numpy as np
 
-OUTPUTS = ["structural", "logical"]
 
-
-def onnxruntime(model, image, threads):
+def onnxruntime(model, image, threads, names):
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return ort.__version__, lambda: session.run(OUTPUTS, {"image": image})
+    return ort.__version__, lambda: session.run(names, {"image": image})
 
 
-def openvino(model, image, threads, precision="f32"):
+def openvino(model, image, threads, names, precision="f32"):
     import openvino as ov
 
     settings = {
@@ -36,7 +34,7 @@ def openvino(model, image, threads, precision="f32"):
     }
     compiled = ov.Core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()
-    outputs = [compiled.output(name) for name in OUTPUTS]
+    outputs = [compiled.output(name) for name in names]
 
     def run():
         results = request.infer({"image": image})
@@ -45,11 +43,11 @@ def openvino(model, image, threads, precision="f32"):
     return ov.__version__.split("-")[0], run
 
 
-def openvino_bf16(model, image, threads):
-    return openvino(model, image, threads, "bf16")
+def openvino_bf16(model, image, threads, names):
+    return openvino(model, image, threads, names, "bf16")
 
 
-def mnn(model, image, threads):
+def mnn(model, image, threads, names):
     import MNN
 
     interpreter = MNN.Interpreter(model)
@@ -61,7 +59,7 @@ def mnn(model, image, threads):
         given.copyFrom(host)
         interpreter.runSession(session)
         results = []
-        for name in OUTPUTS:
+        for name in names:
             result = interpreter.getSessionOutput(session, name)
             values = np.empty(result.getShape(), np.float32)
             target = MNN.Tensor(values.shape, MNN.Halide_Type_Float, values, MNN.Tensor_DimensionType_Caffe)
@@ -78,13 +76,13 @@ def resident_kb():
 
 
 def main():
-    runtime, model, image, threads = sys.argv[1:]
+    runtime, model, image, threads, *names = sys.argv[1:]
     side = np.fromfile(image, np.float32)
     size = round((side.size / 3) ** 0.5)
     image = side.reshape(1, 3, size, size)
     base = resident_kb()
     start = time.perf_counter()
-    version, run = globals()[runtime](model, image, int(threads))
+    version, run = globals()[runtime](model, image, int(threads), names)
     load = 1e3 * (time.perf_counter() - start)
     run()
     answer = sys.stdout

@@ -32,8 +32,8 @@ pub const REMEMBERED_LEVELS: [usize; 2] = [2, 3];
 /// Principal components of the first stage's features that are remembered.
 pub const COMPONENTS: i64 = 64;
 
-/// Most embeddings that are chosen from.
-const CANDIDATES: usize = 20_000;
+/// Most embeddings that the remembered ones are chosen from.
+pub const CANDIDATES: usize = 20_000;
 
 /// whose embeddings are remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -163,10 +163,13 @@ pub fn remember(source: Source, images: &Images, count: usize, seed: u64) -> Res
         let picked: Vec<i64> = index::sample(&mut rng, total, share.min(total)).into_iter().map(|i| i as i64).collect();
         candidates.push(cells.index_select(0, &Tensor::from_slice(&picked)));
     }
-    let candidates = Tensor::cat(&candidates, 0);
-    let remembered = source.remembered();
+    of_candidates(source.remembered(), &Tensor::cat(&candidates, 0), count)
+}
+
+/// What [`remember`] makes of features (N, F).
+pub(crate) fn of_candidates(remembered: Remembered, candidates: &Tensor, count: usize) -> Result<Memory, DataError> {
     if remembered == Remembered::Teacher {
-        let vectors = farthest_first(&candidates, count);
+        let vectors = farthest_first(candidates, count);
         return Ok(Memory { remembered, components: None, vectors, layout: None });
     }
     let features = candidates.size()[1];

@@ -1,12 +1,14 @@
 //! Networks with seeded weights, for measuring latency: it does not depend on training.
 
+mod memory;
+
 use crate::freeze::{FreezeError, to_onnx, unranged_meta};
 use crate::model::{Architecture, Network, autoencoder, descriptor};
 use crate::quantize::{Form, rewrite, simple_plan};
 use crate::train::Networks;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Engine, Scorer, TractScorer};
-use mudenet_edge::map::{RangeObserver, RangeStatistic};
+use mudenet_edge::map::{Range, RangeObserver, RangeStatistic, Weights};
 use mudenet_edge::preprocess::ModelInput;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,14 +30,39 @@ pub fn networks(architecture: &Architecture, seed: u64) -> Networks {
     networks
 }
 
+/// The memory of a bundle and what counts beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Remembering {
+    /// Embeddings of a first stage with as many channels as `distill` keeps.
+    pub vectors: usize,
+    /// Directions of the layout; 0 for none.
+    pub directions: usize,
+    /// The runtime does not compute what has 0.
+    pub weights: Weights,
+}
+
 /// A bundle of [`networks`], its ranges and activations measured on one seeded noise picture.
 ///
 /// # Errors
 /// [`FreezeError`].
-pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) -> Result<Bundle, FreezeError> {
-    let mut onnx = to_onnx(&networks(architecture, seed), architecture, None)?;
+pub fn bundle(
+    architecture: &Architecture,
+    seed: u64,
+    quantize: Option<Form>,
+    remembering: Option<Remembering>,
+) -> Result<Bundle, FreezeError> {
+    let mut networks = networks(architecture, seed);
     let size = architecture.size as usize;
     let mut meta = unranged_meta(size);
+    let mut memory = None;
+    if let Some(wanted) = remembering {
+        let stage = memory::first_stage(seed);
+        memory = Some(memory::memory(&stage, wanted, architecture.size, seed)?);
+        networks.first_stage = Some(stage);
+        meta.scoring.weights = wanted.weights;
+        meta.scoring.ranges.memory = vec![Range { min: 0.0, max: 1.0 }];
+    }
+    let mut onnx = to_onnx(&networks, architecture, memory.as_ref())?;
     meta.training.insert("random_weights".into(), seed.into());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let noise: Vec<f32> = (0..3 * size * size).map(|_| rng.random_range(-2.0..2.0)).collect();
@@ -54,8 +81,7 @@ pub fn bundle(architecture: &Architecture, seed: u64, quantize: Option<Form>) ->
     Bundle::assemble(onnx, &meta).map_err(FreezeError::Bundle)
 }
 
-/// Normal noise of its own generator: tests run side by side, and libtorch's generator is one for all of them.
-#[cfg(test)]
+/// Normal noise of its own generator, for libtorch's is one for the whole process.
 pub(crate) fn noise(shape: &[i64], seed: u64) -> Tensor {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let uniform: Vec<f32> = (0..shape.iter().product()).map(|_: i64| rng.random_range(-1.0..1.0)).collect();

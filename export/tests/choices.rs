@@ -4,11 +4,12 @@
 mod common;
 
 use mudenet_edge::infer::{LevelScores, Scorer, TractScorer};
-use mudenet_edge::map::Branch;
+use mudenet_edge::map::{Branch, Weights};
 use mudenet_edge::preprocess::ModelInput;
 use mudenet_export::freeze::torch_scores;
 use mudenet_export::model::{Architecture, BlockOrder, Choices, DecoderEnd, Pool, ProjectionEnd, StemEnd};
-use mudenet_export::random;
+use mudenet_export::quantize::Form;
+use mudenet_export::random::{self, Remembering};
 use mudenet_export::train::Networks;
 use tch::{Kind, Tensor};
 
@@ -40,7 +41,7 @@ fn the_frozen_graph_computes_what_the_networks_do() {
     let _generator = common::generator();
     for choices in variants() {
         let architecture = Architecture::new(4, 64).unwrap().with(choices);
-        let bundle = random::bundle(&architecture, 5, None).unwrap();
+        let bundle = random::bundle(&architecture, 5, None, None).unwrap();
         let got = TractScorer::new(&bundle).unwrap().score(&input()).unwrap();
         let expected = scores(&random::networks(&architecture, 5));
         for branch in [Branch::Structural, Branch::Logical] {
@@ -77,5 +78,37 @@ fn a_projection_or_decoder_that_ends_in_a_relu_gives_no_negative_embedding() {
             assert_eq!(lowest(networks.teacher.net.forward(&image, mode)) < 0.0, negative);
             assert_eq!(lowest(networks.autoencoder.net.forward(&image, mode)) < 0.0, negative);
         });
+    }
+}
+
+/// What latency depends on is what a product's bundle has: which branches are computed, and of what.
+#[test]
+fn a_random_memory_is_computed_alone_unless_the_others_count() {
+    let _generator = common::generator();
+    let architecture = Architecture::new(4, 64).unwrap();
+    let alone = Weights { structural: 0.0, logical: 0.0, memory: 1.0 };
+    let make = |weights, quantize| {
+        let remembering = Remembering { vectors: 100, directions: 2, weights };
+        random::bundle(&architecture, 5, quantize, Some(remembering)).unwrap()
+    };
+    let bundle = make(alone, None);
+    assert_eq!(bundle.sha256(), make(alone, None).sha256(), "the same seed");
+    let vectors = bundle.graph().graph.iter().flat_map(|graph| &graph.initializer);
+    let vectors = vectors.filter(|tensor| tensor.name == "memory/remembered/weight").map(|tensor| &tensor.dims[..]);
+    assert_eq!(vectors.collect::<Vec<_>>(), [[100, 64, 1, 1]]);
+    for (weights, left_out) in [
+        (alone, vec![Branch::Structural, Branch::Logical]),
+        (Weights { structural: 0.1, ..alone }, vec![Branch::Logical]),
+        (Weights { structural: 0.1, logical: 0.1, memory: 1.0 }, vec![]),
+    ] {
+        for quantize in [None, Some(Form::Full)] {
+            let bundle = make(weights, quantize);
+            let mut scorer = TractScorer::new(&bundle).unwrap();
+            assert_eq!(scorer.left_out(), left_out, "{quantize:?}");
+            assert_eq!(scorer.not_accelerated(), [""; 0]);
+            let scores = scorer.score(&input()).unwrap();
+            let memory = scores.branch(Branch::Memory);
+            assert!(memory.iter().all(|score| score.is_finite()) && memory.iter().any(|score| *score > 0.0));
+        }
     }
 }

@@ -118,7 +118,7 @@ const KEEP_SHARE: f64 = 0.01;
 /// Embeddings that a model remembers unless asked otherwise.
 const MEMORY: usize = 2000;
 /// Directions of a layout unless asked otherwise.
-const LAYOUT: usize = 16;
+pub(super) const LAYOUT: usize = 16;
 
 /// [`RangeStatistic`] on the command line.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -137,7 +137,7 @@ impl From<RangesArg> for RangeStatistic {
     }
 }
 
-fn parse_weights(text: &str) -> Result<Weights, String> {
+pub(super) fn parse_weights(text: &str) -> Result<Weights, String> {
     let expected = || format!("expected three numbers ≥ 0 like 0.1,0.1,1, got {text:?}");
     let numbers: Vec<f32> =
         text.split(',').map(|n| n.trim().parse().map_err(|_| expected())).collect::<Result<_, _>>()?;

@@ -13,8 +13,8 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 /// Answers the commands on standard input, a line each: `frame` with milliseconds from the network's input to its
-/// outputs, `outputs FILE` with `done` once both outputs are in the file, structural first. The first line printed is
-/// a JSON object. Numbers in files are 32-bit floats in the machine's order.
+/// outputs, `outputs FILE` with `done` once the computed branches' scores are in the file: structural, logical, memory. The
+/// first line printed is a JSON object. Numbers in files are 32-bit floats in the machine's order.
 pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
     let bytes = std::fs::read(input).with_context(|| format!("{}: cannot be read", input.display()))?;
@@ -54,7 +54,9 @@ pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<
             }
             ("outputs", file) if !file.is_empty() => {
                 let scores = pool.install(|| scorer.score(&input))?;
-                let values = [Branch::Structural, Branch::Logical].into_iter().flat_map(|b| scores.branch(b));
+                let left_out = scorer.left_out();
+                let computed = Branch::ALL.into_iter().filter(|branch| !left_out.contains(branch));
+                let values = computed.flat_map(|branch| scores.branch(branch));
                 let bytes: Vec<u8> = values.flat_map(|value| value.to_ne_bytes()).collect();
                 std::fs::write(file, bytes).with_context(|| format!("{file}: cannot be written"))?;
                 writeln!(out, "done")?;
