@@ -151,9 +151,9 @@ impl Network {
         let Layout { shape, halo, .. } = node.layout;
         let row = node.layout.row_words();
         let rows = &mut out[halo * row..(halo + shape.height) * row];
-        let task = step.task_rows * row;
-        rows.par_chunks_mut(task).with_max_len(1).enumerate().for_each(|(index, rows)| {
-            self.timer.time(id, || step.run(self.isa, &inputs, index * step.task_rows, rows));
+        let task = step.task_rows(rayon::current_num_threads());
+        rows.par_chunks_mut(task * row).with_max_len(1).enumerate().for_each(|(index, rows)| {
+            self.timer.time(id, || step.run(self.isa, &inputs, index * task, rows));
         });
     }
 }

@@ -5,7 +5,7 @@ use super::graph::Term;
 use super::layout::Layout;
 use super::rotate::to_lower_triangle;
 use super::taps::axis_taps;
-use crate::infer::kernels::{Buffer, DotRow, DotTerm, GatherRow, Isa, Output, Tap, bytes};
+use crate::infer::kernels::{Buffer, DotRow, DotTerm, GatherRow, Isa, MAX_TERMS, Output, Tap, bytes};
 
 /// The outputs at rows `period · Y + phase` and columns likewise.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Phase {
             }
             Arithmetic::Codes { terms, bias } => {
                 let none: &[u8] = &[];
-                let mut maps = [none; 2];
+                let mut maps = [none; MAX_TERMS];
                 maps.iter_mut().zip(sources).for_each(|(to, words)| *to = bytes(words));
                 DotRow { sources: &maps, taps, terms, bias, count, output }.run(isa);
             }

@@ -1,7 +1,9 @@
 //! Rewrites of a graph that leave its values as they are, up to rounding, and save work or memory.
 
+use super::eight_bits::EightBits;
 use super::graph::{Convolution, Graph, Id, Layer, Node, Pick, Shape, Term};
 use super::plan::{Choice, WINOGRAD_OUTPUTS, winograd};
+use crate::infer::kernels::MAX_TERMS;
 
 /// A graph that computes the same.
 #[derive(Debug)]
@@ -148,20 +150,31 @@ fn used_once(graph: &Graph, id: Id) -> bool {
     uses == 1 && !graph.outputs.contains(&id)
 }
 
-/// Terms whose sum is all that a node is, all of them 1 × 1 and of exact maps.
+/// Terms whose sum is all that a node is, all of them 1 × 1.
 fn pointwise_sum(graph: &Graph, id: Id) -> Option<&[Term]> {
     let Layer::Convolve { terms, relu: false, pool: false, grid: None, .. } = &graph.nodes[id].layer else {
         return None;
     };
-    let fits = |term: &Term| term.convolution.is_pointwise() && graph.nodes[term.input].grid().is_none();
-    terms.iter().all(fits).then_some(terms)
+    terms.iter().all(|term| term.convolution.is_pointwise()).then_some(terms)
+}
+
+fn are_exact(graph: &Graph, terms: &[Term]) -> bool {
+    terms.iter().all(|term| graph.nodes[term.input].grid().is_none())
+}
+
+/// Whether `terms` are so few maps in 8 bits, with weights in 8 bits, that one layer of products of bytes computes them.
+fn are_bytes(graph: &Graph, terms: &[&Term]) -> bool {
+    let fits = |term: &&Term| graph.nodes[term.input].grid().is_some() && EightBits::of(&term.convolution).is_some();
+    terms.len() <= MAX_TERMS && terms.iter().all(fits)
 }
 
 /// The residual of a node where it is a sum of 1 × 1 convolutions like the node itself.
 fn part_of_a_sum(graph: &Graph, id: Id) -> Option<Id> {
     let Layer::Convolve { terms, residual: Some(part), pool: false, .. } = &graph.nodes[id].layer else { return None };
-    let fits = |term: &Term| term.convolution.is_pointwise() && graph.nodes[term.input].grid().is_none();
-    (terms.iter().all(fits) && used_once(graph, *part) && pointwise_sum(graph, *part).is_some()).then_some(*part)
+    let sum = pointwise_sum(graph, *part).filter(|_| used_once(graph, *part))?;
+    let alike = (are_exact(graph, terms) && are_exact(graph, sum))
+        || are_bytes(graph, &terms.iter().chain(sum).collect::<Vec<_>>());
+    (terms.iter().all(|term| term.convolution.is_pointwise()) && alike).then_some(*part)
 }
 
 /// What a node does; it is left with nothing to read.
@@ -201,7 +214,7 @@ fn pooled_projection(graph: &Graph, id: Id) -> Option<Id> {
     let from = graph.nodes[*part].shape;
     let fewer = 2 * shape.height * shape.width <= from.height * from.width;
     let is_mean = poolings.iter().all(|pooling| pooling.pick == Pick::Mean);
-    let single = pointwise_sum(graph, *part).is_some_and(|terms| terms.len() == 1);
+    let single = pointwise_sum(graph, *part).is_some_and(|terms| terms.len() == 1 && are_exact(graph, terms));
     (fewer && is_mean && single && graph.nodes[*part].residual().is_none() && used_once(graph, *part)).then_some(*part)
 }
 

@@ -15,16 +15,18 @@ use crate::infer::kernels::{
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Outputs that one task computes, at least: enough for its weights to be read from a near cache.
+/// Outputs that one task computes where there are enough for all threads: its weights are then read from a near cache.
 const TASK_OUTPUTS: usize = 1024;
+/// Tasks for each of several threads, at least, so that one that is held up leaves work to the others.
+const TASKS: usize = 2;
 
 /// How a node's rows are computed.
 #[derive(Debug)]
 pub(super) struct Step {
     /// The nodes read, residual last.
     pub inputs: Vec<Id>,
-    /// Rows of the map that one task computes.
-    pub task_rows: usize,
+    /// A task's rows are a multiple of this.
+    unit: usize,
     work: Work,
     layout: Layout,
     input_layouts: Vec<Layout>,
@@ -166,16 +168,23 @@ impl Step {
                 Work::Gather { phases, period, pool, reduction, seamless }
             }
         };
-        let rows = (TASK_OUTPUTS / layout.shape.width.max(1)).max(1);
-        let task_rows = match &work {
-            Work::Winograd { tile, .. } => rows.next_multiple_of(tile.outputs()),
-            Work::Gather { period, .. } => rows.next_multiple_of(period[0]),
-            Work::Pool(_) | Work::Unshuffle(_) => rows,
+        let unit = match &work {
+            Work::Winograd { tile, .. } => tile.outputs(),
+            Work::Gather { period, .. } => period[0],
+            Work::Pool(_) | Work::Unshuffle(_) => 1,
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
         let integer = matches!(method, Method::Codes(_));
-        Some(Self { inputs, task_rows, work, layout, input_layouts, residual, relu, grid, integer, direct })
+        Some(Self { inputs, unit, work, layout, input_layouts, residual, relu, grid, integer, direct })
+    }
+
+    /// Rows of the map that one task computes where so many `threads` share it. No value depends on it.
+    pub(super) fn task_rows(&self, threads: usize) -> usize {
+        let Shape { height, width, .. } = self.layout.shape;
+        let enough = TASK_OUTPUTS / width.max(1);
+        let fair = if threads > 1 { height.div_ceil(TASKS * threads) } else { enough };
+        enough.min(fair).max(1).next_multiple_of(self.unit)
     }
 
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.

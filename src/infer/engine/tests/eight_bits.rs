@@ -45,14 +45,6 @@ fn maps_are_rounded_to_eight_bits() {
 /// sums but for what lies in the middle between two.
 #[test]
 fn eight_bit_networks_are_exact_but_for_ties() {
-    let quantized = |mut c: Convolution| {
-        let size = c.weights.len() / c.bias.len();
-        for weights in c.weights.chunks_exact_mut(size) {
-            let scale = weights.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0;
-            weights.iter_mut().for_each(|w| *w = (*w / scale).round() * scale);
-        }
-        c
-    };
     for (width, height, columns) in [(16, 10, 34), (24, 9, 20), (64, 8, 40), (40, 4, 3)] {
         let map = shape(width, height, columns);
         let grid = |step, low: f32| Some(Grid { step, low, high: low + 255.0 });
@@ -122,6 +114,76 @@ fn eight_bit_networks_are_exact_but_for_ties() {
         let broken = vec![vec![f32::NAN; picture[0].len()]];
         let got = run(Isa::best(), 1, &graph, &broken);
         assert!(!Isa::best().has_dot_products() || got.iter().flatten().all(|v| v.is_nan()), "NaN must not be hidden");
+    }
+}
+
+/// A convolution with 8-bit weights.
+fn quantized(mut c: Convolution) -> Convolution {
+    let size = c.weights.len() / c.bias.len();
+    for weights in c.weights.chunks_exact_mut(size) {
+        let scale = weights.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0;
+        weights.iter_mut().for_each(|w| *w = (*w / scale).round() * scale);
+    }
+    c
+}
+
+/// The bottlenecks of a first stage: projections of several maps, added up.
+#[test]
+fn sums_of_projections_of_bytes_are_one_layer() {
+    let (from, to) = (shape(24, 10, 14), shape(40, 10, 14));
+    let grid = |step, low: f32| Some(Grid { step, low, high: low + 255.0 });
+    // Each of `maps` says whether it is in 8 bits, and the weights that read it.
+    let graph = |maps: &[[bool; 2]]| {
+        let picture = Node { layer: Layer::Input { grid: grid(0.01, -117.0) }, shape: from };
+        let mut nodes = vec![picture];
+        for (seed, [rounded, _]) in maps.iter().enumerate() {
+            let terms = vec![Term { input: 0, convolution: quantized(convolution(24, 24, 1, 1, 0, seed as u32)) }];
+            let grid = grid(0.01 + 0.002 * seed as f32, -20.0 * seed as f32).filter(|_| *rounded);
+            let layer = Layer::Convolve { terms, residual: None, relu: false, pool: false, grid };
+            nodes.push(Node { layer, shape: from });
+        }
+        for (index, [_, codes]) in maps.iter().enumerate() {
+            let exact = convolution(40, 24, 1, 1, 0, 20 + index as u32);
+            let convolution = if *codes { quantized(exact) } else { exact };
+            let residual = (index > 0).then(|| nodes.len() - 1);
+            let last = index + 1 == maps.len();
+            let terms = vec![Term { input: 1 + index, convolution }];
+            let layer =
+                Layer::Convolve { terms, residual, relu: last, pool: false, grid: grid(0.02, 0.0).filter(|_| last) };
+            nodes.push(Node { layer, shape: to });
+        }
+        Graph { outputs: (1..=maps.len()).chain([nodes.len() - 1]).collect(), nodes }
+    };
+    let both = [true, true];
+    for (name, maps, layers) in [
+        ("two", vec![both; 2], 1),
+        ("four", vec![both; 4], 1),
+        ("five", vec![both; 5], 2),
+        ("one in f32", vec![both, [false, true], both], 3),
+        ("one of f32 weights", vec![both, both, [true, false]], 2),
+    ] {
+        let graph = graph(&maps);
+        let picture = vec![values(from.len(), 7)];
+        for isa in Isa::available() {
+            let network = Network::new(isa, graph.clone(), &[]);
+            let operators = network.operators(&vec![String::new(); graph.nodes.len()]);
+            let sums = operators.iter().filter(|operator| operator.shape[0] == 40);
+            assert_eq!(sums.count(), layers, "{name} on {}: {operators:?}", isa.name());
+            let got = run(isa, 2, &graph, &picture);
+            let last = graph.nodes.len() - 1;
+            // The sum from what the engine made of its maps, those between the terms by definition.
+            let mut known: Vec<Vec<f32>> = got[..maps.len()].to_vec();
+            for id in maps.len() + 1..last {
+                let map = exact_layer(&graph, id, &picture[0], &known);
+                known.push(map.iter().map(|value| *value as f32).collect());
+            }
+            let exact = exact_layer(&graph, last, &picture[0], &known);
+            for (exact, value) in exact.iter().zip(&got[maps.len()]) {
+                let nearest = exact.clamp(0.0, 255.0 * 0.02);
+                let error = (nearest - f64::from(*value)).abs();
+                assert!(error <= 0.02 * TO_NEAREST, "{name} on {}: {exact} became {value}", isa.name());
+            }
+        }
     }
 }
 

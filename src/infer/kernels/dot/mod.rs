@@ -25,7 +25,7 @@ use super::vector::Vector;
 pub(in super::super) const MAX_DEPTH: usize = 32_768;
 
 /// Most sources of one row.
-pub(in crate::infer) const MAX_TERMS: usize = 2;
+pub(in crate::infer) const MAX_TERMS: usize = 4;
 
 /// A register of 32-bit sums.
 ///
@@ -41,7 +41,7 @@ pub(super) trait Dot: Copy {
     unsafe fn load(from: *const i32) -> Self;
     /// Four codes, repeated.
     unsafe fn splat_codes(from: *const u8) -> Self;
-    /// Four weights a lane.
+    /// Four weights a lane, none of them −128.
     unsafe fn load_weights(from: *const i8) -> Self;
     /// `self` + Σ over four of code · weight.
     unsafe fn add_products(self, codes: Self, weights: Self) -> Self;
@@ -56,11 +56,12 @@ pub(super) trait DotKernel {
 }
 
 impl Isa {
-    /// Whether this processor multiplies bytes faster than f32.
+    /// Whether products of bytes pay on this processor: they are faster than those of f32, or as fast and take a quarter of
+    /// the memory.
     pub(in super::super) fn has_dot_products(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Amx | Kind::Avx512Vnni | Kind::AvxVnni => true,
+            Kind::Amx | Kind::Avx512Vnni | Kind::AvxVnni | Kind::Avx2 => true,
             #[cfg(target_arch = "aarch64")]
             Kind::NeonI8mm | Kind::NeonDot => true,
             _ => false,
@@ -78,6 +79,10 @@ impl Isa {
 
     /// Products of bytes in the time of one of f32, as they run within a layer.
     pub(in super::super) fn dot_speed(self) -> f64 {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Kind::Avx2 {
+            return 1.2;
+        }
         match (self.has_tiles(), self.group()) {
             (true, _) => 20.0,
             (_, 4) => 3.4,
@@ -109,6 +114,8 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "aarch64")]
             Kind::NeonDot => neon::NeonDot::OFFSET,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => x86::DotAvx2::OFFSET,
             _ => PortableDot::OFFSET,
         }
     }
@@ -142,7 +149,7 @@ impl Isa {
         buffer
     }
 
-    /// Does at least `steps` products of bytes from registers to registers and returns how many they were: the time it takes
+    /// Does at least `steps` products of bytes of what lies in the nearest memory and returns how many they were: the time it takes
     /// is the most that one core can do. 0 where `Isa::has_dot_products` is not.
     pub fn dot_products(self, steps: usize) -> u64 {
         if !self.has_dot_products() {
@@ -173,6 +180,8 @@ impl Isa {
                 Kind::Amx | Kind::Avx512Vnni => x86::with_avx512(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Kind::AvxVnni => x86::with_avx(kernel),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx2 => x86::with_avx2(kernel),
                 #[cfg(target_arch = "aarch64")]
                 Kind::NeonDot => neon::with_neon(kernel),
                 _ => kernel.run::<PortableDot>(),
@@ -191,18 +200,24 @@ struct Chains {
 impl DotKernel for Chains {
     #[inline(always)]
     unsafe fn run<D: Dot>(self) {
-        let (codes, weights) = (std::hint::black_box([3u8; 64]), std::hint::black_box([1i8; 64]));
-        // SAFETY: the caller's; the arrays are as long as the longest register.
+        const ROWS: usize = CHAINS / 2;
+        let (codes, weights) = ([3u8; 4 * ROWS], [[1i8; 64]; 2]);
+        // SAFETY: the caller's; the arrays are as long as two of the longest registers.
         unsafe {
-            let (codes, weights) = (D::splat_codes(codes.as_ptr()), D::load_weights(weights.as_ptr()));
-            let mut sums = [D::load([0i32; 16].as_ptr()); CHAINS];
+            let mut sums = [[D::load([0i32; 16].as_ptr()); 2]; ROWS];
             for _ in 0..self.steps {
-                for sum in &mut sums {
-                    *sum = sum.add_products(codes, weights);
+                // Read anew, so that nothing of a product is left for the next step.
+                let (codes, weights) = (std::hint::black_box(codes.as_ptr()), std::hint::black_box(&weights));
+                let weights = weights.each_ref().map(|weights| D::load_weights(weights.as_ptr()));
+                for (r, row) in sums.iter_mut().enumerate() {
+                    let codes = D::splat_codes(codes.add(4 * r));
+                    for (sum, weights) in row.iter_mut().zip(weights) {
+                        *sum = sum.add_products(codes, weights);
+                    }
                 }
             }
             let mut total = D::Floats::splat(0.0);
-            for sum in sums {
+            for sum in sums.as_flattened() {
                 total = total.add(sum.floats());
             }
             std::hint::black_box(total.sum());

@@ -27,7 +27,7 @@ pub(in crate::infer) struct DotRow<'a> {
     /// In the order of the weights; each one's depth is a multiple of [`Isa::tap_depth`]. At most [`super::MAX_DEPTH`] inputs
     /// of a source may have weights that are not 0.
     pub taps: &'a [Tap],
-    /// One for each source, one or two.
+    /// One for each source, at most [`super::MAX_TERMS`].
     pub terms: &'a [DotTerm],
     /// One value a channel; their number is a multiple of [`LANES`].
     pub bias: &'a [f32],

@@ -52,9 +52,10 @@ impl Case {
     /// (depth, padded channels), zero past the channels.
     fn weights(&self, source: usize, tap: usize, depth: usize) -> Vec<i8> {
         let pitch = padded(self.channels);
-        let mut weights = noise(depth * pitch, (100 + 10 * source + tap) as u32);
-        weights.iter_mut().enumerate().for_each(|(i, w)| *w = if i % pitch < self.channels { *w } else { 0 });
-        weights.into_iter().map(|w| (w as i8).max(-127)).collect()
+        let extreme = |byte: u8| if byte == 0 { -127 } else { 127 };
+        let weight = |byte: u8| if byte == 0 || byte == 255 { extreme(byte) } else { (byte as i8).max(-127) };
+        let noise = noise(depth * pitch, (100 + 10 * source + tap) as u32).into_iter().enumerate();
+        noise.map(|(i, byte)| if i % pitch < self.channels { weight(byte) } else { 0 }).collect()
     }
 
     fn start(&self, source: usize, isa: Isa) -> Vec<i32> {
@@ -70,7 +71,7 @@ impl Case {
     }
 
     fn scale(&self, source: usize, channel: usize) -> f32 {
-        [2e-4, -5e-5][source] * (1.0 + channel as f32 / 64.0)
+        [2e-4, -5e-5, 1e-4, 3e-5][source] * (1.0 + channel as f32 / 64.0)
     }
 
     /// The sums by definition, (count, padded channels).
@@ -112,6 +113,7 @@ fn cases() -> Vec<Case> {
         one(33, 64, &[(4, 8), (132, 8), (256, 8)]),
         Case { channels: 128, count: 40, terms: vec![vec![(64, 64)], vec![(64, 32), (64, 32)]] },
         Case { channels: 48, count: 12, terms: vec![vec![(32, 32)], vec![(16, 16)]] },
+        Case { channels: 96, count: 37, terms: vec![vec![(64, 64)], vec![(64, 64)], vec![(32, 32)], vec![(16, 16)]] },
     ]
 }
 

@@ -1,4 +1,4 @@
-//! AVX-512 VNNI, and AVX-VNNI.
+//! AVX-512 VNNI, AVX-VNNI, and AVX2.
 
 use super::{Dot, DotKernel};
 use crate::infer::kernels::x86::{Avx2, Avx512};
@@ -26,6 +26,60 @@ pub(in super::super) unsafe fn with_avx512(kernel: impl DotKernel) {
 pub(in super::super) unsafe fn with_avx(kernel: impl DotKernel) {
     // SAFETY: the caller's.
     unsafe { kernel.run::<Dot256>() }
+}
+
+/// # Safety
+/// The processor has AVX2 and FMA; and as for [`DotKernel::run`].
+#[target_feature(enable = "avx2,fma")]
+pub(in super::super) unsafe fn with_avx2(kernel: impl DotKernel) {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<DotAvx2>() }
+}
+
+/// 8 sums, of products in 16 bits.
+#[derive(Clone, Copy)]
+pub(in super::super) struct DotAvx2(__m256i);
+
+impl Dot for DotAvx2 {
+    type Floats = Avx2;
+    /// So that two products together, 2 · 128 · 127 at most, are less than 2¹⁵.
+    const OFFSET: i32 = 128;
+
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller's, as in all functions of this trait.
+        Self(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_codes(from: *const u8) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let codes = _mm256_set1_epi32(from.cast::<i32>().read_unaligned());
+            Self(_mm256_xor_si256(codes, _mm256_set1_epi8(-128)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const i8) -> Self {
+        // SAFETY: the caller's.
+        Self(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, codes: Self, weights: Self) -> Self {
+        // SAFETY: the caller's. The first factor's bytes have no sign, so that goes to the second one's.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes.0), _mm256_sign_epi8(weights.0, codes.0));
+            Self(_mm256_add_epi32(self.0, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn floats(self) -> Avx2 {
+        // SAFETY: the caller's.
+        Avx2(unsafe { _mm256_cvtepi32_ps(self.0) })
+    }
 }
 
 macro_rules! dot {
