@@ -239,7 +239,10 @@ def parsed(text):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="benches/peers/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benches/peers/run",
+        description=__doc__,
+        epilog="Example: benches/peers/run memory:f32:1 full:f32:1:avx2 --rounds 3 --json figures.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("cases", nargs="*", type=parsed, help=f"WIDTH:KIND:THREADS[:CAP], WIDTH a size of the networks or memory (default: {' '.join(CASES)})")
     parser.add_argument("--size", type=int, default=256, help="side of the picture (default: 256)")

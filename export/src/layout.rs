@@ -17,7 +17,7 @@ const SIDE: i64 = 16;
 /// Good images that the directions are found from at most: a seeded sample of more.
 pub const IMAGES: usize = 400;
 /// Good images for each direction at least.
-pub(crate) const IMAGES_A_DIRECTION: i64 = 4;
+pub const IMAGES_A_DIRECTION: i64 = 4;
 /// Share of a channel's mean error that every cell is taken to have at least: a guard where few images show none.
 const FLOOR: f64 = 0.1;
 /// The step of the error from the held-back images' largest error, 1, to where the layout counts in full.

@@ -20,10 +20,10 @@ pub(super) fn first_stage(seed: u64) -> FirstStage {
     let mut layer = |inputs: i64, outputs: i64, kernel: i64| {
         drawn += 1;
         let spread = (2.0 / (inputs * kernel * kernel) as f64).sqrt();
-        let seed = seed.wrapping_mul(1000) + drawn;
+        let seed = seed.wrapping_mul(1000).wrapping_add(drawn);
         Layer {
             weight: noise(&[outputs, inputs, kernel, kernel], seed) * spread,
-            bias: noise(&[outputs], seed + 500) * 0.1,
+            bias: noise(&[outputs], seed.wrapping_add(500)) * 0.1,
         }
     };
     let outputs = CHANNELS as i64;
@@ -46,7 +46,7 @@ pub(super) fn first_stage(seed: u64) -> FirstStage {
 pub(super) fn memory(stage: &FirstStage, wanted: Remembering, size: i64, seed: u64) -> Result<Memory, FreezeError> {
     let _no_grad = tch::no_grad_guard();
     let source = Source::FirstStage(stage);
-    let picture = |index: u64| noise(&[1, 3, size, size], seed.wrapping_mul(1000) + 1000 + index);
+    let picture = |index: u64| noise(&[1, 3, size, size], seed.wrapping_mul(1000).wrapping_add(1000 + index));
     let cells = |index| {
         let features = source.features(&picture(index));
         features.permute([0, 2, 3, 1]).reshape([-1, features.size()[1]])

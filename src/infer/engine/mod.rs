@@ -111,13 +111,14 @@ impl Network {
             maps.push(RwLock::new(map));
             rest = after;
         }
+        let codes = self.slots.iter().any(|slot| slot.codes.is_some());
+        if codes && !inputs.iter().all(|values| values.iter().all(|value| value.is_finite())) {
+            // Codes would hide it, also those of a later map.
+            outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
+            return;
+        }
         for (id, values) in self.inputs.iter().zip(inputs) {
             let node = &self.nodes[*id];
-            if node.layout.codes.is_some() && !values.iter().all(|value| value.is_finite()) {
-                // Codes would hide it.
-                outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
-                return;
-            }
             let mut map = write(&maps, node.slot);
             node.layout.import(values, node.grid, &mut map);
         }

@@ -117,6 +117,24 @@ fn eight_bit_networks_are_exact_but_for_ties() {
     }
 }
 
+/// The picture is exact, and only what is made of it is held in bytes.
+#[test]
+fn codes_of_a_later_map_hide_no_nan() {
+    let map = shape(24, 12, 20);
+    let step = |input, grid| {
+        let terms = vec![Term { input, convolution: quantized(convolution(24, 24, 1, 1, 0, input as u32)) }];
+        Node { layer: Layer::Convolve { terms, residual: None, relu: true, pool: false, grid }, shape: map }
+    };
+    let grid = Some(Grid { step: 0.01, low: 0.0, high: 255.0 });
+    let graph = Graph { nodes: vec![input(map), step(0, grid), step(1, None)], outputs: vec![2] };
+    let mut picture = vec![values(map.len(), 7)];
+    picture[0][100] = f32::NAN;
+    for isa in Isa::available() {
+        let got = &run(isa, 1, &graph, &picture)[0];
+        assert!(got.iter().any(|value| value.is_nan()), "{}", isa.name());
+    }
+}
+
 /// A convolution with 8-bit weights.
 fn quantized(mut c: Convolution) -> Convolution {
     let size = c.weights.len() / c.bias.len();
