@@ -36,7 +36,8 @@ fn first_stage(random: &mut ChaCha8Rng, pre_activated: bool) -> FirstStage {
     let activation = pre_activated.then(|| layer(16, 16, 1));
     let mut block = |index: i64| {
         let inputs = if index == 0 { 16 } else { 24 };
-        let summed = if pre_activated { 16 + 12 * (index + 1) } else { inputs + 12 };
+        // Where skips have no ReLU, the second bottleneck adds to the sum of the first.
+        let summed = if pre_activated && index > 0 { 12 } else { inputs + 12 };
         Bottleneck { reduce: layer(inputs, 12, 1), middle: layer(12, 12, 3), expand: layer(summed, 24, 1) }
     };
     let blocks = vec![block(0), block(1)];

@@ -32,16 +32,14 @@ impl Gaussian {
             for (i, value) in padded.iter_mut().enumerate() {
                 *value = line[reflect(i as isize - self.radius as isize, width)];
             }
-            for (offset, weight) in weights.iter().enumerate() {
-                accumulate(out, &padded[offset..offset + width], *weight);
-            }
+            weighted_sum(out, &weights, |offset| &padded[offset..offset + width]);
         }
         let mut values = vec![0.0; height * width];
         for (y, out) in values.chunks_exact_mut(width).enumerate() {
-            for (offset, weight) in weights.iter().enumerate() {
+            weighted_sum(out, &weights, |offset| {
                 let from = reflect((y + offset) as isize - self.radius as isize, height);
-                accumulate(out, &rows[from * width..(from + 1) * width], *weight);
-            }
+                &rows[from * width..(from + 1) * width]
+            });
         }
         Grid { height, width, values }
     }
@@ -79,9 +77,18 @@ impl Gaussian {
     }
 }
 
-fn accumulate(out: &mut [f32], values: &[f32], weight: f32) {
-    for (sum, value) in out.iter_mut().zip(values) {
-        *sum += weight * value;
+/// Adds to `out` the lines that `line` gives, each times its weight, in their order.
+fn weighted_sum<'a>(out: &mut [f32], weights: &[f32], line: impl Fn(usize) -> &'a [f32]) {
+    // Some at a time: the sums are then loaded and stored less often.
+    let (groups, rest) = weights.as_chunks::<4>();
+    for (group, weights) in groups.iter().enumerate() {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| line(4 * group + i));
+        for ((((sum, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *sum = (((*sum + weights[0] * a) + weights[1] * b) + weights[2] * c) + weights[3] * d;
+        }
+    }
+    for (offset, weight) in (4 * groups.len()..).zip(rest) {
+        out.iter_mut().zip(line(offset)).for_each(|(sum, value)| *sum += weight * value);
     }
 }
 

@@ -23,10 +23,16 @@ impl Upsample {
     /// `grid` at `height` × `width`.
     pub fn resize(self, grid: &Grid, height: usize, width: usize) -> Grid {
         let columns: Vec<Tap> = (0..width).map(|x| self.tap(x, grid.width, width)).collect();
+        // Each row of the grid along its columns, once.
+        let mut along = Vec::with_capacity(grid.height * width);
+        for line in grid.values.chunks_exact(grid.width) {
+            along.extend(columns.iter().map(|column| mix(line[column.low], line[column.high], column.weight)));
+        }
         let mut values = Vec::with_capacity(height * width);
         for y in 0..height {
             let row = self.tap(y, grid.height, height);
-            values.extend(columns.iter().map(|column| blend(grid, row, *column)));
+            let line = |y: usize| &along[y * width..(y + 1) * width];
+            values.extend(line(row.low).iter().zip(line(row.high)).map(|(low, high)| mix(*low, *high, row.weight)));
         }
         Grid { height, width, values }
     }
@@ -46,9 +52,11 @@ impl Upsample {
 
 fn blend(grid: &Grid, row: Tap, column: Tap) -> f32 {
     let along = |y: usize| {
-        let low = grid.values[y * grid.width + column.low];
-        let high = grid.values[y * grid.width + column.high];
-        low * (1.0 - column.weight) + high * column.weight
+        mix(grid.values[y * grid.width + column.low], grid.values[y * grid.width + column.high], column.weight)
     };
-    along(row.low) * (1.0 - row.weight) + along(row.high) * row.weight
+    mix(along(row.low), along(row.high), row.weight)
+}
+
+fn mix(low: f32, high: f32, weight: f32) -> f32 {
+    low * (1.0 - weight) + high * weight
 }

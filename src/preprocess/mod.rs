@@ -97,13 +97,22 @@ impl Preprocess {
         match frame.samples() {
             Samples::Rgb8(samples) => {
                 let resized = self.resize::<U8x3>(frame, samples)?;
-                self.standardise(resized.iter().map(|s| f32::from(*s) / 255.0), &mut values);
+                for (channel, values) in values.chunks_exact_mut(self.height * self.width).enumerate() {
+                    // Of as few numbers as a sample can be, each is computed once.
+                    let table: [f32; 256] = std::array::from_fn(|sample| self.standard(sample as f32 / 255.0, channel));
+                    let pixels = resized.as_chunks::<3>().0.iter();
+                    values.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = table[usize::from(pixel[channel])]);
+                }
             }
             Samples::Rgb16(samples) => {
                 let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_ne_bytes()).collect();
                 let resized = self.resize::<U16x3>(frame, &bytes)?;
-                let samples = resized.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
-                self.standardise(samples.map(|s| f32::from(s) / 65535.0), &mut values);
+                for (channel, values) in values.chunks_exact_mut(self.height * self.width).enumerate() {
+                    for (to, pixel) in values.iter_mut().zip(resized.as_chunks::<6>().0) {
+                        let sample = u16::from_ne_bytes([pixel[2 * channel], pixel[2 * channel + 1]]);
+                        *to = self.standard(f32::from(sample) / 65535.0, channel);
+                    }
+                }
             }
         }
         ModelInput::new(self.height, self.width, values)
@@ -126,11 +135,7 @@ impl Preprocess {
         Ok(resized.into())
     }
 
-    fn standardise(&self, samples: impl Iterator<Item = f32>, values: &mut [f32]) {
-        let area = self.height * self.width;
-        for (i, sample) in samples.enumerate() {
-            let (pixel, channel) = (i / 3, i % 3);
-            values[channel * area + pixel] = (sample - self.mean[channel]) / self.std[channel];
-        }
+    fn standard(&self, sample: f32, channel: usize) -> f32 {
+        (sample - self.mean[channel]) / self.std[channel]
     }
 }

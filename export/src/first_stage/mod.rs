@@ -33,8 +33,16 @@ pub struct Bottleneck {
     /// 3×3.
     pub middle: Layer,
     /// 1×1 over the maps that the sum of skip and block is made of, along the channels: the bottleneck's input and its
-    /// middle; where skips have no ReLU, what the first bottleneck sees and the middles of all up to this one.
+    /// middle; where skips have no ReLU, what the first bottleneck sees and the middles of all up to this one. There it may
+    /// also be over its own middle alone, and is then added to what the bottleneck before gave before its ReLU.
     pub expand: Layer,
+}
+
+impl Bottleneck {
+    /// Whether it adds to the sum of the one before it.
+    pub(crate) fn adds(&self) -> bool {
+        self.expand.inputs() == self.middle.outputs()
+    }
 }
 
 /// Stem and bottlenecks; a norm is part of the convolution before it.
@@ -53,6 +61,8 @@ pub struct FirstStage {
 struct Maps {
     x: Tensor,
     summands: Vec<Tensor>,
+    /// What `x` was before its ReLU.
+    sum: Option<Tensor>,
 }
 
 impl Maps {
@@ -60,6 +70,14 @@ impl Maps {
     fn summands(&self, middle: &Tensor) -> Tensor {
         let all: Vec<&Tensor> = self.summands.iter().chain([middle]).collect();
         Tensor::cat(&all, 1)
+    }
+
+    /// What a bottleneck gives before its ReLU.
+    fn output(&self, block: &Bottleneck, middle: &Tensor) -> Tensor {
+        match &self.sum {
+            Some(sum) if block.adds() => block.expand.linear(middle, 1) + sum,
+            _ => block.expand.linear(&self.summands(middle), 1),
+        }
     }
 }
 
@@ -95,8 +113,8 @@ impl FirstStage {
         let mut maps = self.start(image);
         for block in &self.blocks {
             let middle = block.middle.forward(&block.reduce.forward(&maps.x, 1), 1);
-            let output = block.expand.forward(&maps.summands(&middle), 1);
-            self.next(&mut maps, middle, output);
+            let sum = maps.output(block, &middle);
+            self.next(&mut maps, middle, sum);
         }
         maps.x
     }
@@ -105,17 +123,18 @@ impl FirstStage {
     fn start(&self, image: &Tensor) -> Maps {
         let pooled = self.stem.forward(image, 2).max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         let x = self.activation.as_ref().map_or(pooled.shallow_clone(), |layer| layer.forward(&pooled, 1));
-        Maps { summands: vec![x.shallow_clone()], x }
+        Maps { summands: vec![x.shallow_clone()], x, sum: None }
     }
 
-    /// Takes note of a bottleneck's middle and output.
-    fn next(&self, maps: &mut Maps, middle: Tensor, output: Tensor) {
+    /// Takes note of a bottleneck's middle, and its output before the ReLU.
+    fn next(&self, maps: &mut Maps, middle: Tensor, sum: Tensor) {
+        maps.x = sum.relu();
         if self.activation.is_some() {
             maps.summands.push(middle);
+            maps.sum = Some(sum);
         } else {
-            maps.summands = vec![output.shallow_clone()];
+            maps.summands = vec![maps.x.shallow_clone()];
         }
-        maps.x = output;
     }
 
     /// Reads it from a run's folder; none where the run has none.
@@ -203,12 +222,17 @@ impl FirstStage {
             x = layer.outputs();
         }
         let mut summed = x;
-        for (index, Bottleneck { reduce, middle, expand }) in self.blocks.iter().enumerate() {
+        for (index, block) in self.blocks.iter().enumerate() {
+            let Bottleneck { reduce, middle, expand } = block;
             fits(format!("blocks.{index}.reduce"), reduce, x)?;
             fits(format!("blocks.{index}.middle"), middle, reduce.outputs())?;
-            summed = if self.activation.is_some() { summed } else { x } + middle.outputs();
-            fits(format!("blocks.{index}.expand"), expand, summed)?;
-            x = expand.outputs();
+            let before = x;
+            (x, summed) = (expand.outputs(), if self.activation.is_some() { summed } else { x } + middle.outputs());
+            if !(self.activation.is_some() && index > 0 && block.adds()) {
+                fits(format!("blocks.{index}.expand"), expand, summed)?;
+            } else if x != before {
+                return Err(format!("blocks.{index}.expand has {x} output channels, expected the {before} it adds to"));
+            }
         }
         if self.blocks.is_empty() { Err("holds no bottleneck".into()) } else { Ok(()) }
     }

@@ -30,11 +30,11 @@ pub(super) fn regress(inputs: &Tensor, wanted: &Tensor) -> Result<Layer, tch::Tc
 }
 
 /// `count` channels of `maps` (B, C, H, W), ascending, that span what all of them say: each time the one of which most is
-/// not yet said by those before (pivoted Cholesky). A channel counts as much as `importance` (C) says.
-pub(super) fn choose(maps: &Tensor, importance: &Tensor, count: usize) -> Result<Vec<i64>, tch::TchError> {
+/// not yet said by those before (pivoted Cholesky).
+pub(super) fn choose(maps: &Tensor, count: usize) -> Result<Vec<i64>, tch::TchError> {
     let rows = rows(maps).to_kind(Kind::Double);
     let mean = rows.mean_dim([0i64].as_slice(), true, Kind::Double);
-    let rows = (rows - mean) * importance.to_kind(Kind::Double);
+    let rows = rows - mean;
     let side = rows.size()[1] as usize;
     let covariance = Vec::<f64>::try_from(rows.tr().matmul(&rows).view(-1))?;
     let mut left: Vec<Vec<f64>> = covariance.chunks(side.max(1)).map(<[f64]>::to_vec).collect();

@@ -15,16 +15,22 @@ fn layer(inputs: i64, outputs: i64, kernel: i64, seed: i64) -> Layer {
     }
 }
 
-/// Three bottlenecks of 4 and `outputs` channels behind a stem of 4.
+/// Three bottlenecks of 4 and `outputs` channels behind a stem of 4. Where skips have no ReLU, `expand` is a norm of what has
+/// been summed up so far.
 fn stage(outputs: i64, pre_activated: bool) -> FirstStage {
+    let sum = layer(16, outputs, 1, 95);
     let block = |index: i64| {
         let inputs = if index == 0 { 4 } else { outputs };
-        let summed = if pre_activated { 4 * (index + 2) } else { inputs + 4 };
-        Bottleneck {
-            reduce: layer(inputs, 4, 1, 10 * index + 1),
-            middle: layer(4, 4, 3, 10 * index + 3),
-            expand: layer(summed, outputs, 1, 10 * index + 5),
-        }
+        let expand = if pre_activated {
+            let scale = noise(&[outputs, 1, 1, 1], 10 * index + 7).abs() + 0.5;
+            Layer {
+                weight: sum.weight.narrow(1, 0, 4 * (index + 2)) * scale,
+                bias: noise(&[outputs], 10 * index + 6) * 0.1,
+            }
+        } else {
+            layer(inputs + 4, outputs, 1, 10 * index + 5)
+        };
+        Bottleneck { reduce: layer(inputs, 4, 1, 10 * index + 1), middle: layer(4, 4, 3, 10 * index + 3), expand }
     };
     FirstStage {
         stem: layer(3, 4, 7, 91),
@@ -51,20 +57,27 @@ fn copies_of_a_channel_are_chosen_last() {
     let own = noise(&[1, 3, 16, 16], 4);
     let at = |channel: i64| own.narrow(1, channel, 1);
     let maps = Tensor::cat(&[at(0), at(0) * 0.5, at(1), at(0) * -0.9, at(2) * 0.1], 1);
-    let even = Tensor::ones([5], (Kind::Double, Device::Cpu));
-    assert_eq!(choose(&maps, &even, 3).unwrap(), [0, 2, 4]);
-    let unimportant = Tensor::from_slice(&[1.0, 1.0, 0.0, 1.0, 1.0]);
-    assert_eq!(choose(&maps, &unimportant, 2).unwrap(), [0, 4]);
-    assert_eq!(choose(&maps, &even, 9).unwrap(), [0, 1, 2, 3, 4]);
+    assert_eq!(choose(&maps, 3).unwrap(), [0, 2, 4]);
+    assert_eq!(choose(&maps, 2).unwrap(), [0, 2]);
+    assert_eq!(choose(&maps, 9).unwrap(), [0, 1, 2, 3, 4]);
 }
 
 #[test]
 fn with_all_channels_nothing_changes() {
     for pre_activated in [false, true] {
-        let (stage, images) = (stage(8, pre_activated), noise(&[3, 3, 64, 64], 7));
+        let (mut stage, images) = (stage(8, pre_activated), noise(&[3, 3, 64, 64], 7));
+        if pre_activated {
+            // The first bottleneck's norm makes a constant of a channel.
+            let expand = &mut stage.blocks[0].expand;
+            expand.weight.get(3).copy_(&(expand.weight.get(3) * 1e-5));
+            let _ = expand.bias.get(3).fill_(0.3);
+        }
         let thin = thinned(&stage, &images, 8).unwrap();
         let unseen = noise(&[2, 3, 64, 64], 8);
         assert!(relative(&thin.forward(&unseen), &stage.forward(&unseen)) < 0.02, "{pre_activated}");
+        let adds: Vec<bool> = thin.blocks.iter().map(Bottleneck::adds).collect();
+        assert_eq!(adds, [false, pre_activated, pre_activated]);
+        assert!(thin.blocks.iter().all(|block| block.expand.bias.abs().max().double_value(&[]) < 100.0));
     }
 }
 
@@ -109,6 +122,12 @@ fn what_is_written_is_read_again() {
         assert_eq!(read.forward(&image), stage.forward(&image));
         assert_eq!(read.forward(&image).size(), [1, 8, 16, 16]);
     }
+    // A sum that bottlenecks add to.
+    let (whole, images) = (stage(8, true), noise(&[3, 3, 64, 64], 7));
+    let thin = thinned(&whole, &images, 6).unwrap();
+    thin.write(folder.path()).unwrap();
+    let read = FirstStage::read(folder.path(), Device::Cpu).unwrap().unwrap();
+    assert_eq!(read.forward(&images), thin.forward(&images));
 }
 
 #[test]
@@ -121,6 +140,10 @@ fn a_file_that_does_not_fit_is_refused_by_name() {
     other.blocks[1].middle = layer(5, 4, 3, 1);
     other.write(folder.path()).unwrap();
     assert!(said().contains("blocks.1.middle has 5 input channels, expected 4"), "{}", said());
+    other = stage(8, true);
+    other.blocks[1].expand = layer(4, 7, 1, 1);
+    other.write(folder.path()).unwrap();
+    assert!(said().contains("blocks.1.expand has 7 output channels, expected the 8 it adds to"), "{}", said());
     other.blocks.clear();
     other.write(folder.path()).unwrap();
     assert!(said().contains("holds no bottleneck"), "{}", said());

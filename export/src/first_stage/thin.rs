@@ -13,9 +13,14 @@ pub const CHANNELS: usize = 192;
 /// Most cells that are looked at.
 const CELLS: usize = 200_000;
 
-/// `stage` with `channels` channels behind each bottleneck, those that say most of the rest over `images`, half of them with
-/// made-up damage. Each convolution that lost inputs or outputs is the one that comes closest, by least squares, to
-/// what `stage` has there.
+/// Smallest scale of a bottleneck's norm, as a share of the last one's, that is undone: a channel below it is next to
+/// constant there, and would be large before its ReLU.
+const LEAST_SCALE: f64 = 0.01;
+
+/// `stage` with `channels` channels behind each bottleneck, the same ones: those of the last that say most of the rest over
+/// `images`, half of them with made-up damage. Each convolution that lost inputs or outputs is the one that comes
+/// closest, by least squares, to what `stage` has there. Where skips have no ReLU, bottlenecks add to one sum of those
+/// channels, in units of the last norm.
 ///
 /// # Errors
 /// [`DataError`] where an image cannot be read, or has features that are not finite.
@@ -58,39 +63,40 @@ pub(super) fn thinned(stage: &FirstStage, batch: &Tensor, channels: usize) -> Re
         activation: stage.activation.as_ref().map(copy),
         blocks: Vec::with_capacity(stage.blocks.len()),
     };
-    // A skip with a ReLU hands channels on, so that all bottlenecks keep the same ones.
-    let fixed = match &stage.activation {
-        Some(_) => None,
-        None => {
-            let features = stage.forward(batch);
-            Some(choose(&features, &Tensor::ones([features.size()[1]], (Kind::Double, batch.device())), channels)?)
-        }
-    };
+    let features = stage.forward(batch);
+    let kept = Tensor::from_slice(&choose(&features, channels)?).to_device(batch.device());
     let (mut exact, mut thin) = (stage.start(batch), made.start(batch));
     for (index, block) in stage.blocks.iter().enumerate() {
         let wanted = block.reduce.linear(&exact.x, 1);
         let reduce = if index == 0 { copy(&block.reduce) } else { regress(&thin.x, &wanted)? };
         let middle = block.middle.forward(&wanted.relu(), 1);
         let thin_middle = block.middle.forward(&reduce.forward(&thin.x, 1), 1);
-        let wanted = block.expand.linear(&exact.summands(&middle), 1);
-        let output = wanted.relu();
-        let kept = match (&fixed, stage.blocks.get(index + 1)) {
-            (Some(kept), _) => kept.clone(),
-            (None, Some(next)) => {
-                let used = next.reduce.weight.square().sum_dim_intlist([0i64, 2, 3].as_slice(), false, Kind::Double);
-                choose(&output, &used.sqrt(), channels)?
+        let sum = exact.output(block, &middle);
+        let expand = match (&stage.activation, stage.blocks.last()) {
+            (Some(_), Some(last)) => {
+                let wanted = in_units_of(last, block, &exact.summands(&middle)).index_select(1, &kept);
+                match &thin.sum {
+                    Some(before) => regress(&thin_middle, &(wanted - before))?,
+                    None => regress(&thin.summands(&thin_middle), &wanted)?,
+                }
             }
-            (None, None) => {
-                choose(&output, &Tensor::ones([output.size()[1]], (Kind::Double, batch.device())), channels)?
-            }
+            _ => regress(&thin.summands(&thin_middle), &sum.index_select(1, &kept))?,
         };
-        let kept = Tensor::from_slice(&kept).to_device(batch.device());
-        let summed = thin.summands(&thin_middle);
-        let expand = regress(&summed, &wanted.index_select(1, &kept))?;
-        let thin_output = expand.forward(&summed, 1);
-        stage.next(&mut exact, middle, output);
-        made.next(&mut thin, thin_middle, thin_output);
-        made.blocks.push(Bottleneck { reduce, middle: copy(&block.middle), expand });
+        let thinned = Bottleneck { reduce, middle: copy(&block.middle), expand };
+        let thin_sum = thin.output(&thinned, &thin_middle);
+        stage.next(&mut exact, middle, sum);
+        made.next(&mut thin, thin_middle, thin_sum);
+        made.blocks.push(thinned);
     }
     Ok(made)
+}
+
+/// What `block` makes of the `summands` before its ReLU, each channel times the scale of the `last` norm over the block's own,
+/// which for a ReLU is as good. Norms of one running sum differ in that and in the bias.
+fn in_units_of(last: &Bottleneck, block: &Bottleneck, summands: &Tensor) -> Tensor {
+    let weight = last.expand.weight.narrow(1, 0, summands.size()[1]);
+    let over_inputs = |x: Tensor| x.sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
+    let scale = over_inputs(&block.expand.weight * &weight) / over_inputs(weight.square());
+    let bias = (&block.expand.bias / &scale).where_self(&scale.ge(LEAST_SCALE), &last.expand.bias);
+    Layer { weight, bias: bias.to_kind(Kind::Float) }.linear(summands, 1)
 }

@@ -116,12 +116,24 @@ fn first_stage(graph: &mut GraphWriter, image: &Value, stage: &FirstStage, memor
         x = activated(graph, "memory/stem/norm", &x, layer, at(1, 0))?;
     }
     let mut summands = vec![x.clone()];
+    let mut before: Option<Value> = None;
     for (index, block) in (1..).zip(&stage.blocks) {
         let name = format!("memory/block{index}");
         let y = activated(graph, &format!("{name}/reduce"), &x, &block.reduce, at(1, 0))?;
         let y = activated(graph, &format!("{name}/middle"), &y, &block.middle, at(1, 1))?;
-        summands.push(y);
-        x = sum(graph, &format!("{name}/expand"), &summands, &block.expand)?;
+        let name = format!("{name}/expand");
+        let output = match before.filter(|_| block.adds()) {
+            Some(before) => {
+                let part = graph.conv(&name, &y, weights(&block.expand.weight, &block.expand.bias)?, at(1, 0));
+                graph.add(&format!("{name}/sum"), &part, &before)
+            }
+            None => {
+                summands.push(y);
+                sum(graph, &name, &summands, &block.expand)?
+            }
+        };
+        x = graph.relu(&format!("{name}/relu"), &output);
+        before = stage.activation.is_some().then_some(output);
         if stage.activation.is_none() {
             summands = vec![x.clone()];
         }
@@ -134,7 +146,7 @@ fn first_stage(graph: &mut GraphWriter, image: &Value, stage: &FirstStage, memor
     Ok(graph.average("memory/embedding", &around, FIRST_STAGE_STRIDE))
 }
 
-/// A 1×1 convolution of maps side by side, as a sum of one of each, and its ReLU: runtimes add to a convolution what was
+/// A 1×1 convolution of maps side by side, as a sum of one of each: runtimes add to a convolution what was
 /// there before, but copy to lay maps side by side.
 fn sum(graph: &mut GraphWriter, name: &str, maps: &[Value], layer: &Layer) -> Result<Value, TchError> {
     let mut first = 0;
@@ -152,8 +164,7 @@ fn sum(graph: &mut GraphWriter, name: &str, maps: &[Value], layer: &Layer) -> Re
             }
         });
     }
-    let sum = sum.ok_or_else(|| TchError::Shape("a bottleneck without an input".into()))?;
-    Ok(graph.relu(&format!("{name}/relu"), &sum))
+    sum.ok_or_else(|| TchError::Shape("a bottleneck without an input".into()))
 }
 
 fn activated(

@@ -33,7 +33,8 @@ pub(super) fn first_stage(seed: u64) -> FirstStage {
         .map(|index| Bottleneck {
             reduce: layer(if index == 0 { INNER } else { outputs }, INNER, 1),
             middle: layer(INNER, INNER, 3),
-            expand: layer(INNER * (index + 2), outputs, 1),
+            // The first sums up what it sees and its middle; the others add to that.
+            expand: layer(if index == 0 { 2 * INNER } else { INNER }, outputs, 1),
         })
         .collect();
     FirstStage { stem, activation, blocks }

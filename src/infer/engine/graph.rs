@@ -83,7 +83,8 @@ pub(in super::super) struct Pooling {
 pub(in super::super) enum Layer {
     /// Given from outside, perhaps rounded.
     Input { grid: Option<Grid> },
-    /// `activation(Σ of terms + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded.
+    /// `activation(Σ of terms + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded; no terms where
+    /// another map is only activated.
     Convolve { terms: Vec<Term>, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
     /// The mean over terms of `activation(term)`.
     Mean { terms: Vec<Term>, relu: bool },

@@ -1,5 +1,6 @@
 //! Where each map lies in memory.
 
+use super::chain::Place;
 use super::graph::{Graph, Id, Layer, Node, Shape};
 use super::plan::{Plan, WINOGRAD_CHANNELS};
 use super::taps;
@@ -41,6 +42,25 @@ impl Layout {
     /// Words of 4 bytes in all.
     pub(super) fn words(&self) -> usize {
         if self.codes.is_some() { (self.len() + SLACK).div_ceil(4) } else { self.len() }
+    }
+
+    /// Words that `count` pixels take, with what may be read after the last one.
+    pub(super) fn words_of(&self, count: usize) -> usize {
+        if self.codes.is_some() { (count * self.pitch + SLACK).div_ceil(4) } else { count * self.pitch }
+    }
+
+    /// Words before a pixel in rows with their borders; the same pixel of a map's whole memory follows that much later.
+    pub(super) fn words_at(&self, row: usize, column: usize) -> usize {
+        row * self.row_words() + self.words_before(column)
+    }
+
+    /// Words before the first pixel of a row.
+    pub(super) fn words_of_border(&self) -> usize {
+        self.words_before(self.halo)
+    }
+
+    fn words_before(&self, column: usize) -> usize {
+        if self.codes.is_some() { column * self.pitch / 4 } else { column * self.pitch }
     }
 
     /// The widest border of any map whose memory could be this one's; its own where that is small.
@@ -113,23 +133,28 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
 /// Memory shared by maps that are never needed at the same time when nodes are computed in their order.
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// The slot of each node.
-    pub of: Vec<usize>,
+    /// The slot of each node; none where its map is not stored.
+    pub of: Vec<Option<usize>>,
     /// The layout of each slot; maps share a slot only where layouts agree, so that borders stay zero.
     pub layouts: Vec<Layout>,
 }
 
 impl Slots {
-    pub(super) fn assign(graph: &Graph, layouts: &[Layout]) -> Self {
+    pub(super) fn assign(graph: &Graph, layouts: &[Layout], places: &[Place]) -> Self {
         // The last node that reads each map; inputs are all filled before the first node, outputs read after the last.
         let mut last: Vec<Id> = (0..graph.nodes.len()).collect();
         for (id, node) in graph.nodes.iter().enumerate() {
-            node.inputs().into_iter().for_each(|input| last[input] = id);
+            let read = places[id].end.unwrap_or(id);
+            node.inputs().into_iter().for_each(|input| last[input] = last[input].max(read));
         }
         graph.outputs.iter().for_each(|output| last[*output] = usize::MAX);
         let mut slots = Self { of: Vec::new(), layouts: Vec::new() };
         let mut tenants: Vec<Id> = Vec::new();
         for (id, layout) in layouts.iter().enumerate() {
+            if !places[id].stored {
+                slots.of.push(None);
+                continue;
+            }
             let given = matches!(graph.nodes[id].layer, Layer::Input { .. });
             let is_free = |slot: &usize| slots.layouts[*slot] == *layout && last[tenants[*slot]] < id;
             let free = (0..tenants.len()).find(is_free).filter(|_| !given);
@@ -139,7 +164,7 @@ impl Slots {
                 tenants.len() - 1
             });
             tenants[slot] = id;
-            slots.of.push(slot);
+            slots.of.push(Some(slot));
         }
         slots
     }

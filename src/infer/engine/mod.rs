@@ -1,5 +1,6 @@
 //! A graph of convolutions computed in (row, column, channel) order with everything fused that can be.
 
+mod chain;
 mod eight_bits;
 mod graph;
 mod layout;
@@ -18,13 +19,14 @@ mod weights;
 
 use super::Operator;
 use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
+use chain::Link;
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
 pub(super) use plan::Choice;
 use plan::Plan;
 use rayon::prelude::*;
 use simplify::Simplified;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use step::Step;
 use timer::Timer;
@@ -49,8 +51,13 @@ struct Planned {
     step: Option<Step>,
     /// What an input is rounded to.
     grid: Option<Grid>,
-    slot: usize,
+    /// None where the map is never stored.
+    slot: Option<usize>,
     layout: Layout,
+    /// The nodes right before this one that are computed with it.
+    chain: Vec<Id>,
+    /// Whether it is computed with a later one.
+    later: bool,
 }
 
 /// Memory for one run of a [`Network`], kept from frame to frame.
@@ -66,13 +73,21 @@ impl Network {
         let Simplified { mut graph, origin, direct } = Simplified::new(graph, choices);
         let choices: Vec<Option<Choice>> = origin.iter().map(|id| choices.get(*id).copied().flatten()).collect();
         let plan = Plan::new(isa, &graph, &choices);
-        let layouts = layouts(&graph, &plan);
-        let slots = Slots::assign(&graph, &layouts);
+        let mut layouts = layouts(&graph, &plan);
+        let places = chain::places(&graph, &plan);
+        let slots = Slots::assign(&graph, &layouts, &places);
         let nodes: Vec<Planned> = (0..graph.nodes.len())
             .map(|id| {
+                // A link sees of the one before it nothing but pixels.
+                let before = places[id].behind.map(|before| (before, layouts[before].halo));
+                before.iter().for_each(|(before, _)| layouts[*before].halo = 0);
                 let step = Step::new(isa, &graph, &plan, &layouts, id, direct[id]);
+                before.iter().for_each(|(before, halo)| layouts[*before].halo = *halo);
                 graph.nodes[id].forget_weights();
-                Planned { step, grid: graph.nodes[id].grid(), slot: slots.of[id], layout: layouts[id] }
+                let mut chain = chain::chain(&places, id);
+                chain.pop();
+                let (grid, later) = (graph.nodes[id].grid(), places[id].end.is_some());
+                Planned { step, grid, slot: slots.of[id], layout: layouts[id], chain, later }
             })
             .collect();
         let inputs = (0..nodes.len()).filter(|id| nodes[*id].step.is_none()).collect();
@@ -111,7 +126,7 @@ impl Network {
             maps.push(RwLock::new(map));
             rest = after;
         }
-        let codes = self.slots.iter().any(|slot| slot.codes.is_some());
+        let codes = self.nodes.iter().any(|node| node.layout.codes.is_some());
         if codes && !inputs.iter().all(|values| values.iter().all(|value| value.is_finite())) {
             // Codes would hide it, also those of a later map.
             outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
@@ -119,14 +134,16 @@ impl Network {
         }
         for (id, values) in self.inputs.iter().zip(inputs) {
             let node = &self.nodes[*id];
-            let mut map = write(&maps, node.slot);
-            node.layout.import(values, node.grid, &mut map);
+            if let Some(mut map) = self.write(&maps, *id) {
+                node.layout.import(values, node.grid, &mut map);
+            }
         }
         // One layer after the other, its rows on all threads: few maps are alive at a time.
         (0..self.nodes.len()).for_each(|id| self.compute(id, &maps));
         for (id, values) in self.outputs.iter().zip(outputs) {
-            let map = maps[self.nodes[*id].slot].read().unwrap_or_else(PoisonError::into_inner);
-            self.nodes[*id].layout.export(&map, values);
+            if let Some(map) = self.read(&maps, *id) {
+                self.nodes[*id].layout.export(&map, values);
+            }
         }
     }
 
@@ -144,23 +161,64 @@ impl Network {
 
     fn compute(&self, id: Id, maps: &Maps) {
         let node = &self.nodes[id];
-        let Some(step) = &node.step else { return };
-        let read = |id: &Id| maps[self.nodes[*id].slot].read().unwrap_or_else(PoisonError::into_inner);
-        let guards: Vec<_> = step.inputs.iter().map(read).collect();
-        let inputs: Vec<&[f32]> = guards.iter().map(|guard| &***guard).collect();
-        let mut out = write(maps, node.slot);
-        let Layout { shape, halo, .. } = node.layout;
-        let row = node.layout.row_words();
-        let rows = &mut out[halo * row..(halo + shape.height) * row];
+        let (Some(step), false) = (&node.step, node.later) else { return };
+        let Some(mut out) = self.write(maps, id) else { return };
+        let (rows, row) = node.rows(&mut out);
         let task = step.task_rows(rayon::current_num_threads());
+        if !node.chain.is_empty() {
+            return self.compute_chain(id, maps, rows, task);
+        }
+        let guards: Vec<_> = step.inputs.iter().filter_map(|input| self.read(maps, *input)).collect();
+        let inputs: Vec<&[f32]> = guards.iter().map(|guard| &***guard).collect();
         rows.par_chunks_mut(task * row).with_max_len(1).enumerate().for_each(|(index, rows)| {
             self.timer.time(id, || step.run(self.isa, &inputs, index * task, rows));
         });
     }
+
+    /// Computes the rows of node `id` and, with them, the nodes before it in its chain, `task` rows at a time.
+    fn compute_chain(&self, id: Id, maps: &Maps, rows: &mut [f32], task: usize) {
+        let node = &self.nodes[id];
+        let ids: Vec<Id> = node.chain.iter().copied().chain([id]).collect();
+        let steps: Vec<(Id, &Step)> = ids.iter().filter_map(|id| Some((*id, self.nodes[*id].step.as_ref()?))).collect();
+        let outside = |id: &Id| if ids.contains(id) { None } else { Some(self.read(maps, *id)) };
+        let guards: Vec<Vec<_>> = steps.iter().map(|(_, step)| step.inputs.iter().map(outside).collect()).collect();
+        let links: Vec<Link> = steps
+            .iter()
+            .zip(&guards)
+            .map(|((id, step), guards)| {
+                let inputs = guards.iter().map(|guard| guard.as_ref().map(|map| map.as_deref().map_or(&[][..], |m| m)));
+                Link { id: *id, step, inputs: inputs.collect(), stored: self.nodes[*id].slot.is_some() }
+            })
+            .collect();
+        let row = node.layout.row_words();
+        let tasks = rows.par_chunks_mut(task * row).with_max_len(1).enumerate();
+        let run = |index: usize, stored: &mut [f32], rows: &mut [f32]| {
+            chain::run(self.isa, &links, index * task, stored, rows, &self.timer);
+        };
+        let Some(other) = node.chain.iter().find(|id| self.nodes[**id].slot.is_some()) else {
+            return tasks.for_each(|(index, rows)| run(index, &mut [], rows));
+        };
+        let Some(mut map) = self.write(maps, *other) else { return };
+        let (stored, row) = self.nodes[*other].rows(&mut map);
+        tasks.zip(stored.par_chunks_mut(task * row)).for_each(|((index, rows), stored)| run(index, stored, rows));
+    }
+
+    fn read<'a, 'b>(&self, maps: &'a Maps<'b>, id: Id) -> Option<RwLockReadGuard<'a, &'b mut [f32]>> {
+        Some(maps[self.nodes[id].slot?].read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<'a, 'b>(&self, maps: &'a Maps<'b>, id: Id) -> Option<RwLockWriteGuard<'a, &'b mut [f32]>> {
+        Some(maps[self.nodes[id].slot?].write().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-fn write<'a, 'b>(maps: &'a Maps<'b>, slot: usize) -> std::sync::RwLockWriteGuard<'a, &'b mut [f32]> {
-    maps[slot].write().unwrap_or_else(PoisonError::into_inner)
+impl Planned {
+    /// All rows of its map, without those above and below, and the words of one.
+    fn rows<'a>(&self, map: &'a mut [f32]) -> (&'a mut [f32], usize) {
+        let Layout { shape, halo, .. } = self.layout;
+        let row = self.layout.row_words();
+        (&mut map[halo * row..(halo + shape.height) * row], row)
+    }
 }
 
 impl Layout {

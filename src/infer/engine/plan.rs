@@ -78,6 +78,8 @@ impl Plan {
                 plan.methods[id] = Some(Method::Move);
             }
             if node.terms().is_empty() {
+                let changes = matches!(node.layer, Layer::Convolve { .. });
+                plan.methods[id] = if changes { Some(Method::Direct) } else { plan.methods[id].take() };
                 continue;
             }
             let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());

@@ -187,6 +187,30 @@ impl Step {
         enough.min(fair).max(1).next_multiple_of(self.unit)
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Those of the nodes read.
+    pub(super) fn input_layouts(&self) -> &[Layout] {
+        &self.input_layouts
+    }
+
+    /// Computes `count` pixels of a row into `out`, which starts with the first of them, as each of `inputs` does but for
+    /// its border. Only of layers that take each pixel by itself.
+    pub(super) fn pixels(&self, isa: Isa, inputs: &[&[f32]], count: usize, out: &mut [f32], taps: &mut Vec<Tap>) {
+        let Work::Gather { phases, .. } = &self.work else { return };
+        let output = Output::Pixels {
+            out: self.stored_mut(out),
+            step: self.layout.pitch,
+            residual: self.residual(inputs, 0, 0, 1),
+            finish: self.finish(),
+        };
+        if let [phase] = &phases[..] {
+            phase.row(isa, inputs, &self.input_layouts, 0, count, output, taps);
+        }
+    }
+
     /// Computes rows from `first` on into `out`, which holds them with their borders; `inputs` are whole maps.
     pub(super) fn run(&self, isa: Isa, inputs: &[&[f32]], first: usize, out: &mut [f32]) {
         let rows = first..first + out.len() / self.layout.row_words();

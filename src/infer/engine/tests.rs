@@ -14,7 +14,8 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
     for node in &graph.nodes {
         let [height, width] = node.convolved();
         let sum = |terms: &[Term], maps: &[Vec<f64>]| {
-            let mut sum = vec![0.0; terms[0].convolution.bias.len() * height * width];
+            let outputs = terms.first().map_or(node.shape.channels, |term| term.convolution.bias.len());
+            let mut sum = vec![0.0; outputs * height * width];
             for Term { input, convolution } in terms {
                 add_convolution(&mut sum, [height, width], convolution, graph.nodes[*input].shape, &maps[*input]);
             }
@@ -349,6 +350,7 @@ fn smallest_of_many_channels() {
     }
 }
 
+mod chain;
 mod random;
 mod simplify;
 mod tune;

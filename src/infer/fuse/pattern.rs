@@ -59,7 +59,8 @@ pub(super) fn is_convolution(node: &TypedNode) -> bool {
     node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<EinSum>()
 }
 
-/// Rounded(Pool(ReLU(convolution + residual))), every part but the convolution optional.
+/// Rounded(Pool(ReLU(convolution + residual))), every part but the convolution optional; of a layer's map that others read
+/// before the ReLU, that alone.
 fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
     let rounded = rounded_input(model, outlet);
     let (exact, grid) = rounded.map_or((outlet, None), |(exact, grid)| (exact, Some(grid)));
@@ -67,6 +68,10 @@ fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
     let activated = pooled.unwrap_or(exact);
     let positive = relu_input(model, activated);
     let sum = positive.unwrap_or(activated);
+    if positive.is_some() && pooled.is_none() && is_shared(model, sum) && layer(model, sum).is_ok() {
+        let kind = Kind::Convolve { residual: Some(sum), relu: true, pool: false, grid };
+        return Ok(Pattern { kind, terms: vec![], shape: map_shape(model, outlet)? });
+    }
     let (term, residual) = match linear(model, sum) {
         Ok(term) => (term, None),
         Err(reason) => residual_sum(model, sum).ok_or(reason)?,
@@ -76,6 +81,11 @@ fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
     }
     let kind = Kind::Convolve { residual, relu: positive.is_some(), pool: pooled.is_some(), grid };
     Ok(Pattern { kind, terms: vec![term], shape: map_shape(model, outlet)? })
+}
+
+/// Whether more than one layer reads a map, or the model gives it.
+fn is_shared(model: &TypedModel, outlet: OutletId) -> bool {
+    model.outlet_successors(outlet).len() > 1 || model.output_outlets().is_ok_and(|outputs| outputs.contains(&outlet))
 }
 
 /// The two convolutions of Σ_c (a − b)², the second one's sign turned; none where it is something else.

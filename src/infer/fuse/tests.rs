@@ -68,6 +68,31 @@ fn each_of_several_images_is_computed_as_if_alone() {
     }
 }
 
+/// As in a residual network that activates before it convolves.
+#[test]
+fn a_sum_that_is_activated_and_added_to_is_computed_once() {
+    let made = Made::new([1, 3, 12, 20], |model, input| {
+        let mut sum = conv(model, "stem", input, [24, 3, 3, 1]);
+        for block in ["first", "second"] {
+            let active = relu(model, &format!("{block}.relu"), sum);
+            let part = conv(model, &format!("{block}.reduce"), active, [16, 24, 1, 1]);
+            let part = relu(model, &format!("{block}.middle"), part);
+            let part = conv(model, &format!("{block}.expand"), part, [24, 16, 1, 1]);
+            sum = model.wire_node(format!("{block}.sum"), math::add(), &[part, sum]).unwrap()[0];
+        }
+        tvec![relu(model, "last", sum)]
+    });
+    for isa in Isa::available() {
+        let mut fusion = Fusion::default();
+        made.changed(isa.name(), TOLERANCE, |model| fusion = fuse(model, isa, &mut Planning::Estimate).unwrap());
+        assert_eq!((fusion.left.as_slice(), fusion.networks.len()), (&[] as &[String], 1), "{}", isa.name());
+        let operators = fusion.networks[0].operators();
+        let computing: Vec<&str> =
+            operators.iter().filter(|operator| operator.direct > 0).map(|operator| &*operator.name).collect();
+        assert_eq!(computing, ["stem", "first.middle", "first.sum", "second.middle", "last"], "{}", isa.name());
+    }
+}
+
 /// A map that all images share is none of theirs.
 #[test]
 fn a_map_for_all_images_stays_with_tract() {

@@ -25,6 +25,7 @@ pub(super) use finish::{Finish, Grid, Values, ValuesMut};
 pub(super) use gather::{GatherRow, Tap};
 pub(super) use output::{Output, Residual};
 pub(super) use pool::AverageRows;
+pub(super) use vector::BLOCK;
 use vector::Vector;
 pub(super) use window::{Window, WindowRow};
 pub(super) use winograd::{Band, Tile};

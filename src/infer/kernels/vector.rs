@@ -2,7 +2,7 @@
 
 /// Pixels (or tiles) that the micro-kernel computes together: with a panel of channels, 24 accumulators of 32 registers
 /// or 12 of 16.
-pub(super) const BLOCK: usize = 6;
+pub(in super::super) const BLOCK: usize = 6;
 
 /// A register of `LANES` values.
 ///

@@ -19,7 +19,12 @@ impl Step {
             }
             Work::Gather { phases, pool, reduction, period, .. } => {
                 let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
-                method += if phases.len() > 1 { "sub-pixel" } else { "direct" };
+                let computes = phases.iter().any(|phase| phase.multiplications > 0);
+                method += match phases.len() {
+                    0 | 1 if !computes => "activation",
+                    0 | 1 => "direct",
+                    _ => "sub-pixel",
+                };
                 method += match reduction {
                     Some(Reduction::Squares) => ", squared and summed",
                     Some(Reduction::Smallest) => ", smallest",
