@@ -41,5 +41,6 @@ pub mod recipe;
 pub mod record;
 pub mod run;
 pub mod signal;
+pub mod threads;
 #[cfg(feature = "update")]
 pub mod update;

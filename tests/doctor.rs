@@ -62,6 +62,25 @@ fn what_is_broken_is_told_with_what_to_do() {
 }
 
 #[test]
+fn networks_are_computed_on_cores_that_are_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    station(folder.path());
+    let on = |core: usize| {
+        let text = BOX.replace("name = \"test\"", &format!("name = \"test\"\ncores = [{core}]"));
+        std::fs::write(folder.path().join("box.toml"), text.replace(", 2 = \"gone.toml\"", "")).expect("written");
+        let doctor = run(folder.path(), &["doctor", "--config", "box.toml"]);
+        (doctor, run(folder.path(), &["run", "--config", "box.toml", "--simulate", "pictures", "--parts", "2"]))
+    };
+    let (doctor, line) = on(1000);
+    assert!(doctor.code == 2 && doctor.stdout.contains("box.cores has 1000, this process may use "), "{doctor:?}");
+    line.assert_error(&["box.toml: box.cores: core 1000 is none of those that this process may use: "]);
+    let core = mudenet_edge::threads::allowed_cores().pop().expect("a core");
+    let (doctor, line) = on(core);
+    assert!(doctor.stdout.contains(&format!("the networks are computed on {core}")), "{doctor:?}");
+    assert_eq!(line.code, 0, "{line:?}");
+}
+
+#[test]
 fn collect_takes_each_picture_once_and_goes_on_from_the_last_number() {
     let folder = tempfile::tempdir().expect("a folder");
     station(folder.path());

@@ -12,6 +12,7 @@ use mudenet_edge::inspector::Inspection;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::{Line, overlay, verdict_word, write_map, write_png};
 use mudenet_edge::run::Pipeline;
+use mudenet_edge::threads;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         super::info::print(args.model.as_deref().unwrap_or(Path::new("")), args.json)?;
         return Ok(ACCEPTED);
     }
+    threads::use_cores(None)?;
     let outputs = args.out.as_deref().map(Outputs::new);
     let inputs = resolve(&args.inputs, &outputs.as_ref().map(Outputs::folders).unwrap_or_default());
     let interrupted = interrupt_flag()?;

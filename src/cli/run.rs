@@ -21,6 +21,7 @@ use mudenet_edge::recipe::{Recipe, RecipeFiles};
 use mudenet_edge::record::journal::{Journal, Settings};
 use mudenet_edge::run::simulate::{Conveyor, Plant};
 use mudenet_edge::run::{Devices, JournalSink, Line, LineConfig, RecordSink, Watchdog};
+use mudenet_edge::threads;
 use numbers::PartNumbers;
 use report::{Console, print_report};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -97,6 +98,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     if args.check {
         return check(&config);
     }
+    threads::use_cores(config.cores.as_deref()).with_context(|| format!("{}: box.cores", args.config.display()))?;
     match &args.simulate {
         Some(folder) => simulate(args, &config, folder),
         None => serve(args, &config),

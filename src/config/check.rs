@@ -11,6 +11,7 @@ use crate::record::journal::{JournalError, Settings};
 use crate::run::LineConfig;
 use crate::run::station::{GateSettings, InputLine, StationConfig};
 use crate::signal::OutputLine;
+use crate::threads::MOST_CORES;
 use mudenet_board::gate::Delay;
 use mudenet_board::machine::{self, ResultMode, TriggerMode};
 use mudenet_board::{Micros, millis};
@@ -110,6 +111,7 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
     if let Some(priority) = raw.station.realtime_priority {
         found.range("box.realtime_priority", priority.into(), 1..=99);
     }
+    let cores = raw.station.cores.map(|cores| checked_cores(&cores, &mut found));
     let page = raw.page.map(|page| page.checked(raw.record.is_some(), folder, &mut found));
     let modbus = raw.modbus.map(|modbus| modbus.checked(&mut found));
     let state = raw.station.state.as_deref();
@@ -138,9 +140,20 @@ pub(super) fn check(raw: Raw, path: &Path) -> Result<Config, Vec<String>> {
         record: raw.record.map(|settings| Settings { folder: folder.join(settings.folder), ..settings }),
         update,
         recipes,
+        cores,
         golden_every: raw.recipes.golden_hours.map(|hours| Duration::from_secs(3600 * u64::from(hours))),
         warnings: found.warnings,
     })
+}
+
+fn checked_cores(cores: &[u32], found: &mut Findings) -> Vec<usize> {
+    let all: Vec<usize> = cores.iter().map(|core| *core as usize).collect();
+    let twice = all.iter().enumerate().any(|(at, core)| all.iter().take(at).any(|other| other == core));
+    if all.is_empty() || twice || all.iter().any(|core| *core >= MOST_CORES) {
+        let rule = format!("must be one or more different numbers of 0 to {}", MOST_CORES - 1);
+        found.broken.push(format!("box.cores: {rule}, got {cores:?}"));
+    }
+    all
 }
 
 fn result_timeout(raw: &Raw, gate: Option<&GateSettings>) -> Micros {

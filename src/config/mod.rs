@@ -35,6 +35,8 @@ pub struct Config {
     pub name: String,
     /// The board, where one is named.
     pub profile: Option<Profile>,
+    /// Cores that the networks are computed on, a thread on each; `None`: all that the process may use.
+    pub cores: Option<Vec<usize>>,
     /// Folder that keeps the part numbers across restarts.
     pub state: Option<PathBuf>,
     /// Where pictures come from.

@@ -72,6 +72,9 @@ pub(super) struct Station {
     pub(super) state: Option<PathBuf>,
     /// Real-time priority of the loop, 1–99; needs `LimitRTPRIO` in the service.
     pub(super) realtime_priority: Option<u8>,
+    /// Numbers of the processor cores that the networks are computed on, a thread on each; all that the process may use, where
+    /// absent.
+    pub(super) cores: Option<Vec<u32>>,
 }
 
 /// What starts an inspection.

@@ -3,17 +3,17 @@
 use super::now;
 use super::report::Cascade;
 use super::statistics::median;
-use anyhow::Context;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::decode_bytes;
 use mudenet_edge::infer::{Engine, Scorer, TractScorer};
+use mudenet_edge::threads;
 
 /// Frames of each kind.
 const FRAMES: usize = 20;
 
 /// Times the networks of `bundle` on `threads` threads, both kinds of frames in turn.
 pub(super) fn measure(bundle: &Bundle, picture: &[u8], threads: usize) -> anyhow::Result<Cascade> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
+    let pool = threads::pool(threads, 0)?;
     let engine = Engine::from_environment()?;
     let mut scorer = pool.install(|| TractScorer::cascaded(bundle, engine))?;
     let input = bundle.meta().preprocess.apply(&decode_bytes(picture).map_err(anyhow::Error::msg)?)?;

@@ -2,12 +2,13 @@
 
 use super::now;
 use super::statistics::median;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use mudenet_edge::bundle::Bundle;
 use mudenet_edge::capture::decode_bytes;
 use mudenet_edge::decide::decide;
 use mudenet_edge::infer::{Scorer, TractScorer};
 use mudenet_edge::signal::{LogSignal, Message, PartResult, Signal};
+use mudenet_edge::threads;
 use rayon::ThreadPool;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +33,14 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// Prepares `bundle` for `threads` threads.
-    pub(super) fn new(bundle: Arc<Bundle>, picture: Arc<Vec<u8>>, threads: usize) -> anyhow::Result<Self> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
+    /// Prepares `bundle` for `threads` threads of each stream.
+    pub(super) fn new(
+        bundle: Arc<Bundle>,
+        picture: Arc<Vec<u8>>,
+        threads: usize,
+        stream: usize,
+    ) -> anyhow::Result<Self> {
+        let pool = threads::pool(threads, stream)?;
         let scorer = pool.install(|| TractScorer::new(&*bundle))?;
         Ok(Self { bundle, picture, scorer, pool, signal: LogSignal::new(std::io::sink()) })
     }

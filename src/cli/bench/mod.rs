@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     });
     let start = now();
     let bundle = Arc::new(Bundle::load(model)?);
-    let mut path = Path::new(Arc::clone(&bundle), Arc::clone(&picture), threads)
+    let mut path = Path::new(Arc::clone(&bundle), Arc::clone(&picture), threads, 0)
         .with_context(|| format!("{}", model.display()))?;
     let load_ms = 1e3 * (now() - start).as_secs_f64();
     let preprocess = &bundle.meta().preprocess;
@@ -163,8 +163,8 @@ fn measure(
     report.warm_up_frames = warm_up;
     report.before = Condition::now();
     let mut others = Vec::new();
-    for _ in 1..args.streams.get() {
-        let mut other = Path::new(Arc::clone(bundle), Arc::clone(picture), report.threads)?;
+    for stream in 1..args.streams.get() {
+        let mut other = Path::new(Arc::clone(bundle), Arc::clone(picture), report.threads, stream)?;
         other.frame()?;
         others.push(other);
     }

@@ -8,6 +8,7 @@ use mudenet_edge::bundle::Bundle;
 use mudenet_edge::infer::{Scorer, TractScorer};
 use mudenet_edge::map::Branch;
 use mudenet_edge::preprocess::ModelInput;
+use mudenet_edge::threads;
 use serde_json::json;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -16,7 +17,7 @@ use std::path::Path;
 /// outputs, `outputs FILE` with `done` once the computed branches' scores are in the file: structural, logical, memory. The
 /// first line printed is a JSON object. Numbers in files are 32-bit floats in the machine's order.
 pub(super) fn run(model: &Path, input: &Path, threads: usize) -> anyhow::Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("no threads")?;
+    let pool = threads::pool(threads, 0)?;
     let bytes = std::fs::read(input).with_context(|| format!("{}: cannot be read", input.display()))?;
     let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
     let start = now();

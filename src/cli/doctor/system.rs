@@ -4,6 +4,7 @@ use super::{Finding, broken, ok, warning};
 use mudenet_edge::capture::{Frame, Region, Samples};
 use mudenet_edge::config::{Config, Wire};
 use mudenet_edge::run::Pipeline;
+use mudenet_edge::threads::allowed_cores;
 use std::path::{Path, PathBuf};
 
 /// Space below which the disk is told to be nearly full, bytes.
@@ -14,6 +15,7 @@ pub(super) fn checks(config: Option<&Config>) -> Vec<Finding> {
     found.extend(disk(config));
     found.push(watchdog());
     found.extend(realtime(config));
+    found.extend(cores(config));
     found
 }
 
@@ -141,6 +143,18 @@ fn realtime(config: Option<&Config>) -> Option<Finding> {
     } else {
         let todo = format!("LimitRTPRIO={priority} in the service; without it the loop runs at normal priority");
         warning("realtime", format!("box.realtime_priority is {priority}, this user may have {allowed}"), todo)
+    })
+}
+
+fn cores(config: Option<&Config>) -> Option<Finding> {
+    let (wanted, allowed) = (config?.cores.as_ref()?, allowed_cores());
+    let number = |cores: &[usize]| cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Some(match wanted.iter().find(|core| !allowed.contains(core)) {
+        None => ok("cores", format!("the networks are computed on {}", number(wanted))),
+        Some(core) => {
+            let text = format!("box.cores has {core}, this process may use {}", number(&allowed));
+            broken("cores", text, "name cores that are there, or leave the key out")
+        }
     })
 }
 
