@@ -87,7 +87,7 @@ impl Plan {
             let bytes_are_cheaper = |tile| match choice {
                 Some(Choice::Bytes) => true,
                 Some(Choice::Winograd) => false,
-                _ => codes_cost(isa, graph, node) < winograd_cost(graph, node, tile),
+                _ => codes_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile),
             };
             let may_be_direct = plan.terms_stored(node) == 0 && !matches!(node.layer, Layer::Mean { .. });
             plan.methods[id] = Some(match (codes, tile(graph, node)) {
@@ -159,13 +159,13 @@ pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape, rounde
 }
 
 /// Time in multiply-adds of f32.
-fn winograd_cost(graph: &Graph, node: &Node, tile: Tile) -> f64 {
-    /// Of both transforms, for each value of a tile.
-    const TRANSFORMS: f64 = 10.0;
+fn winograd_cost(isa: Isa, graph: &Graph, node: &Node, tile: Tile) -> f64 {
+    // Of both transforms, for each value of a tile.
+    let transforms = isa.transform_cost(tile);
     let inputs = graph.nodes[node.terms()[0].input].shape.channels as f64;
     let outputs = node.shape.channels as f64;
     let positions = tile.positions([node.shape.height, node.shape.width]) as f64;
-    positions * (inputs * outputs + TRANSFORMS * (inputs + outputs))
+    positions * (inputs * outputs + transforms * (inputs + outputs))
 }
 
 /// The same of products of bytes.

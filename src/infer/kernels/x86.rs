@@ -12,6 +12,17 @@ pub(super) struct Avx2(pub(super) __m256);
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(pub(super) __m512);
 
+/// Whether vectors of AVX-512 are computed in one go, where there are any: AMD's Zen 4, family 19h, takes two halves in turn.
+pub(super) fn is_as_wide_as_avx512() -> bool {
+    /// The vendor's name in the order of the registers.
+    const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
+    // SAFETY: every 64-bit processor has the instruction and these leaves; it has no effect.
+    #[allow(unused_unsafe, reason = "newer compilers know that it is safe")]
+    let (vendor, version) = unsafe { (__cpuid(0), __cpuid(1).eax) };
+    let family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
+    [vendor.ebx, vendor.ecx, vendor.edx] != AMD || family > 0x19
+}
+
 /// # Safety
 /// The processor has AVX-512 F and FMA; and as for [`Kernel::run`].
 #[target_feature(enable = "avx512f,avx2,fma")]
