@@ -39,13 +39,14 @@ pub fn allowed_cores() -> Vec<usize> {
 }
 
 /// A pool of `threads` threads, the `nth` of equal ones. Their cores are counted from the last on, for the first serves more
-/// interrupts; where there are fewer than all pools up to this one want, no thread is bound to any.
+/// interrupts, and those that share one with an earlier number come after all others; where there are fewer than all pools up to
+/// this one want, no thread is bound to any.
 ///
 /// # Errors
 /// [`ThreadsError::Build`].
 pub fn pool(threads: usize, nth: usize) -> Result<ThreadPool, ThreadsError> {
     let first = nth * threads;
-    let cores: Vec<usize> = allowed_cores().into_iter().rev().skip(first).take(threads).collect();
+    let cores: Vec<usize> = in_order(allowed_cores(), is_second).into_iter().skip(first).take(threads).collect();
     let bound = cores.len() == threads && first + threads > 1;
     Ok(builder(threads, if bound { cores } else { vec![] }).build()?)
 }
@@ -59,15 +60,32 @@ pub fn use_cores(cores: Option<&[usize]>) -> Result<(), ThreadsError> {
     if cores.is_none() && std::env::var_os("RAYON_NUM_THREADS").is_some() {
         return Ok(());
     }
-    let allowed = allowed_cores();
-    if let Some(core) = cores.into_iter().flatten().find(|core| !allowed.contains(core)) {
-        return Err(ThreadsError::Core { core: *core, allowed });
-    }
-    let cores = cores.map_or(allowed, <[usize]>::to_vec);
-    // Without a number there is one thread a core.
-    let alone = cores.len() == 1;
-    builder(cores.len(), if alone { vec![] } else { cores }).build_global()?;
+    let cores = checked(cores)?;
+    builder(cores.len(), cores).build_global()?;
     Ok(())
+}
+
+/// `cores`, or all that this process may use.
+fn checked(cores: Option<&[usize]>) -> Result<Vec<usize>, ThreadsError> {
+    let allowed = allowed_cores();
+    match cores.into_iter().flatten().find(|core| !allowed.contains(core)) {
+        Some(core) => Err(ThreadsError::Core { core: *core, allowed }),
+        None => Ok(cores.map_or(allowed, <[usize]>::to_vec)),
+    }
+}
+
+/// From the last on, those that are `second` after the others.
+fn in_order(mut cores: Vec<usize>, second: impl Fn(usize) -> bool) -> Vec<usize> {
+    cores.sort_by_key(|core| (second(*core), std::cmp::Reverse(*core)));
+    cores
+}
+
+/// Whether a core is one that an earlier number stands for as well: a second thread of the same hardware.
+fn is_second(core: usize) -> bool {
+    let file = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
+    let siblings = std::fs::read_to_string(file).unwrap_or_default();
+    let first = siblings.split([',', '-']).next().and_then(|number| number.trim().parse::<usize>().ok());
+    first.is_some_and(|first| first < core)
 }
 
 /// A pool whose threads are bound to `cores`, where there is one for each.
@@ -109,7 +127,7 @@ mod tests {
         let allowed = allowed_cores();
         assert!(!allowed.is_empty());
         let each = |cores: &[usize]| cores.iter().map(|core| vec![*core]).collect::<Vec<_>>();
-        let from_the_last: Vec<usize> = allowed.iter().rev().copied().collect();
+        let from_the_last = in_order(allowed.clone(), is_second);
         if allowed.len() > 1 {
             assert_eq!(bound(&pool(allowed.len(), 0).unwrap()), each(&from_the_last));
             assert_eq!(bound(&pool(1, 1).unwrap()), each(&from_the_last[1..2]));
@@ -118,6 +136,26 @@ mod tests {
         assert_eq!(bound(&pool(1, 0).unwrap()), std::slice::from_ref(&allowed), "one thread is left to the system");
         let many = pool(allowed.len() + 1, 0).unwrap();
         assert!(bound(&many).iter().all(|cores| *cores == allowed), "more threads than cores are left to the system");
+    }
+
+    #[test]
+    fn second_threads_of_a_core_come_last() {
+        assert_eq!(in_order(vec![0, 1, 2, 3], |_| false), [3, 2, 1, 0]);
+        assert_eq!(
+            in_order(vec![0, 1, 2, 3], |core| core % 2 == 1),
+            [2, 0, 3, 1],
+            "siblings have neighbouring numbers"
+        );
+        assert_eq!(in_order(vec![0, 1, 2, 3], |core| core > 1), [1, 0, 3, 2]);
+    }
+
+    #[test]
+    fn one_core_that_is_named_is_kept_to() {
+        let last = allowed_cores().pop().unwrap();
+        let cores = checked(Some(&[last])).unwrap();
+        let pool = builder(cores.len(), cores).build().unwrap();
+        assert_eq!(bound(&pool), [[last]]);
+        assert_eq!(checked(None).unwrap(), allowed_cores());
     }
 
     #[test]

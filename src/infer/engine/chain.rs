@@ -27,17 +27,20 @@ pub(super) struct Place {
 pub(super) fn places(graph: &Graph, plan: &Plan) -> Vec<Place> {
     let mut places = vec![Place { stored: true, ..Place::default() }; graph.nodes.len()];
     let readers = |id: Id| (0..graph.nodes.len()).filter(move |reader| graph.nodes[*reader].inputs().contains(&id));
+    let wanted = |id: Id| graph.outputs.contains(&id) || readers(id).nth(1).is_some();
     for id in (0..graph.nodes.len()).filter(|id| is_pointwise(graph, plan, *id)) {
         let inputs = graph.nodes[id].inputs();
         let fits = |before: &Id| {
-            let wanted = graph.outputs.contains(before) || readers(*before).nth(1).is_some();
             let chain = chain(&places, *before);
             let once = inputs.iter().filter(|input| chain.contains(input)).count() == 1;
             let exact = plan.stored[*before].is_none() && chain.iter().all(|id| !places[*id].stored || id == before);
-            is_pointwise(graph, plan, *before) && readers(*before).next() == Some(id) && once && (exact || !wanted)
+            is_pointwise(graph, plan, *before)
+                && readers(*before).next() == Some(id)
+                && once
+                && (exact || !wanted(*before))
         };
         let Some(before) = inputs.iter().copied().find(fits) else { continue };
-        places[before].stored = graph.outputs.contains(&before) || readers(before).nth(1).is_some();
+        places[before].stored = wanted(before);
         for link in chain(&places, before) {
             places[link].end = Some(id);
         }

@@ -141,8 +141,10 @@ impl Network {
         // One layer after the other, its rows on all threads: few maps are alive at a time.
         (0..self.nodes.len()).for_each(|id| self.compute(id, &maps));
         for (id, values) in self.outputs.iter().zip(outputs) {
-            if let Some(map) = self.read(&maps, *id) {
-                self.nodes[*id].layout.export(&map, values);
+            match self.read(&maps, *id) {
+                Some(map) => self.nodes[*id].layout.export(&map, values),
+                // A mistake in the plan must not look like a good part.
+                None => values.fill(f32::NAN),
             }
         }
     }

@@ -1,8 +1,9 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
 mod describe;
+mod units;
 
-use super::graph::{Convolution, Graph, Id, Layer, Shape, Term};
+use super::graph::{Graph, Id, Layer, Shape, Term};
 use super::layout::Layout;
 use super::phase::{Phase, Place};
 use super::plan::{Method, Plan};
@@ -14,6 +15,7 @@ use crate::infer::kernels::{
 };
 use std::cell::RefCell;
 use std::ops::Range;
+use units::in_units;
 
 /// Outputs that one task computes where there are enough for all threads: its weights are then read from a near cache.
 const TASK_OUTPUTS: usize = 1024;
@@ -386,22 +388,4 @@ impl Layout {
     fn stored<'a>(&self, words: &'a [f32]) -> Values<'a> {
         if self.codes.is_some() { Values::Codes(bytes(words)) } else { Values::Floats(words) }
     }
-}
-
-/// A term whose convolution reads a map as it is stored, and gives `factor` times its values.
-fn in_units(term: &Term, reads: Option<Grid>, factor: f32) -> Term {
-    let mut term = term.clone();
-    if reads.is_none() && factor == 1.0 {
-        return term;
-    }
-    let Convolution { weights, bias, .. } = &mut term.convolution;
-    let size = weights.len() / bias.len().max(1);
-    for (bias, weights) in bias.iter_mut().zip(weights.chunks_exact_mut(size.max(1))) {
-        let step = reads.map_or(1.0, |grid| grid.step);
-        weights.iter_mut().for_each(|weight| *weight *= step * factor);
-        let codes_of_zero = reads.map_or(0.0, |grid| f64::from(grid.low));
-        let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-        *bias = (f64::from(*bias) * f64::from(factor) + codes_of_zero * sum) as f32;
-    }
-    term
 }
