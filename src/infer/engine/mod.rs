@@ -14,11 +14,12 @@ mod taps;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod transfer;
 mod tune;
 mod weights;
 
 use super::Operator;
-use super::kernels::{Buffer, Grid, Isa, bytes, bytes_mut};
+use super::kernels::{Buffer, Grid, Isa, bytes_mut};
 use chain::Link;
 pub(super) use graph::{Convolution, Graph, Id, Layer, Node, Pick, Pooling, Shape, Term};
 use layout::{Layout, Slots, layouts};
@@ -126,17 +127,17 @@ impl Network {
             maps.push(RwLock::new(map));
             rest = after;
         }
-        let codes = self.nodes.iter().any(|node| node.layout.codes.is_some());
-        if codes && !inputs.iter().all(|values| values.iter().all(|value| value.is_finite())) {
-            // Codes would hide it, also those of a later map.
-            outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
-            return;
-        }
+        let mut finite = true;
         for (id, values) in self.inputs.iter().zip(inputs) {
             let node = &self.nodes[*id];
             if let Some(mut map) = self.write(&maps, *id) {
-                node.layout.import(values, node.grid, &mut map);
+                finite &= node.layout.import(values, node.grid, &mut map);
             }
+        }
+        if !finite && self.nodes.iter().any(|node| node.layout.codes.is_some()) {
+            // Codes would hide it, also those of a later map.
+            outputs.iter_mut().for_each(|output| output.fill(f32::NAN));
+            return;
         }
         // One layer after the other, its rows on all threads: few maps are alive at a time.
         (0..self.nodes.len()).for_each(|id| self.compute(id, &maps));
@@ -220,51 +221,5 @@ impl Planned {
         let Layout { shape, halo, .. } = self.layout;
         let row = self.layout.row_words();
         (&mut map[halo * row..(halo + shape.height) * row], row)
-    }
-}
-
-impl Layout {
-    /// Fills the map from values in (channel, row, column) order, rounded to `grid`.
-    fn import(&self, values: &[f32], grid: Option<Grid>, map: &mut [f32]) {
-        let Shape { channels, height, width } = self.shape;
-        for y in 0..height {
-            let pixels = self.at(y, 0)..self.at(y, 0) + width * self.pitch;
-            for channel in 0..channels {
-                let from = &values[(channel * height + y) * width..][..width];
-                match (self.codes, grid) {
-                    (Some(grid), _) => {
-                        let row = bytes_mut(map)[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
-                        let code = |value: f32| (grid.nearest(value) - grid.low) as u8;
-                        row.zip(from).for_each(|(to, value)| *to = code(*value));
-                    }
-                    (None, Some(grid)) => {
-                        let row = map[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
-                        row.zip(from).for_each(|(to, value)| *to = grid.nearest(*value) * grid.step);
-                    }
-                    (None, None) => {
-                        let row = map[pixels.clone()][channel..].iter_mut().step_by(self.pitch);
-                        row.zip(from).for_each(|(to, value)| *to = *value);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The map's values in (channel, row, column) order.
-    fn export(&self, map: &[f32], values: &mut [f32]) {
-        let Shape { channels, height, width } = self.shape;
-        for y in 0..height {
-            let pixels = self.at(y, 0)..self.at(y, 0) + width * self.pitch;
-            for channel in 0..channels {
-                let to = &mut values[(channel * height + y) * width..][..width];
-                if let Some(grid) = self.codes {
-                    let row = bytes(map)[pixels.clone()][channel..].iter().step_by(self.pitch);
-                    to.iter_mut().zip(row).for_each(|(to, code)| *to = (f32::from(*code) + grid.low) * grid.step);
-                } else {
-                    let row = map[pixels.clone()][channel..].iter().step_by(self.pitch);
-                    to.iter_mut().zip(row).for_each(|(to, value)| *to = *value);
-                }
-            }
-        }
     }
 }
