@@ -13,7 +13,7 @@
 //! [`bundle`] is the model file that all of them are set up from; [`inspector`] joins the pure stages; [`golden`] tries them
 //! on known parts. [`config`] and [`recipe`] are what a site sets; [`run`] is the loop on a line. `page` and `plant`, behind
 //! cargo features, show the running line to people and to the plant's network.
-//! [`limits`] says how much memory an input may take.
+//! [`sentence`] words errors. [`limits`] says how much memory an input may take.
 //!
 //! Invariants:
 //! * A part is rejected unless it was proven good: whatever fails on the path ends in [`decide::Verdict::Fault`].
@@ -40,6 +40,7 @@ pub mod preprocess;
 pub mod recipe;
 pub mod record;
 pub mod run;
+pub mod sentence;
 pub mod signal;
 pub mod threads;
 #[cfg(feature = "update")]

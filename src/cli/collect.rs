@@ -8,6 +8,7 @@ use mudenet_edge::capture::Frame;
 use mudenet_edge::config::Config;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::write_png;
+use mudenet_edge::sentence::sentence;
 use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
                 progress.inc(1);
             }
             Ok(_) => failed += give_up(failed, "a picture without any difference to one before; left out")?,
-            Err(error) => failed += give_up(failed, &format!("{error:#}"))?,
+            Err(error) => failed += give_up(failed, &sentence(&*error))?,
         }
     }
     progress.finish_and_clear();

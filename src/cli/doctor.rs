@@ -10,6 +10,7 @@ use mudenet_board::gate::Delay;
 use mudenet_edge::config::{CameraSource, Config, Wire};
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::run::station::InputLine;
+use mudenet_edge::sentence::sentence;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -141,7 +142,7 @@ fn camera(config: &Config) -> Vec<Finding> {
     let mut camera = match devices::camera(&config.camera) {
         Ok(camera) => camera,
         Err(error) => {
-            let mut found = vec![broken("camera", format!("{error:#}"), todo)];
+            let mut found = vec![broken("camera", sentence(&*error), todo)];
             if matches!(config.camera.source, CameraSource::Device(_)) {
                 found.extend(system::cameras());
             }

@@ -29,6 +29,7 @@ mod tune;
 mod update;
 
 use clap::{Parser, Subcommand};
+use mudenet_edge::sentence::sentence;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -101,7 +102,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Collect(args) => collect::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
-        print_error(&format!("{error:#}"));
+        print_error(&sentence(&*error));
         FAILED
     });
     ExitCode::from(code)

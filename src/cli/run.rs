@@ -21,6 +21,7 @@ use mudenet_edge::recipe::{Recipe, RecipeFiles};
 use mudenet_edge::record::journal::{Journal, Settings};
 use mudenet_edge::run::simulate::{Conveyor, Plant};
 use mudenet_edge::run::{Devices, JournalSink, Line, LineConfig, RecordSink, Watchdog};
+use mudenet_edge::sentence::sentence;
 use mudenet_edge::threads;
 use numbers::PartNumbers;
 use report::{Console, print_report};
@@ -296,7 +297,7 @@ fn reload(path: &Path, old: &Config, handle: &mudenet_edge::run::Handle) -> bool
             handle.replace_recipes(recipes)
         }
         Err(error) => {
-            print_error(&format!("not reloaded: {error:#}"));
+            print_error(&format!("not reloaded: {}", sentence(&*error)));
             true
         }
     }

@@ -289,13 +289,15 @@ impl Scorer for TractScorer {
         input: &ModelInput,
         is_settled: &mut dyn FnMut(&LevelScores) -> bool,
     ) -> Result<LevelScores, InferError> {
-        let image = self.image(input)?;
+        let mut image = self.image(input)?;
         let mut scores = None;
-        for part in &mut self.parts {
+        let last = self.parts.len().saturating_sub(1);
+        for (index, part) in self.parts.iter_mut().enumerate() {
             if scores.as_ref().is_some_and(&mut *is_settled) {
                 return scores.ok_or_else(nothing);
             }
-            let maps = part.network.run(image.clone())?;
+            let given = if index < last { image.clone() } else { std::mem::take(&mut image) };
+            let maps = part.network.run(given)?;
             scores = Some(with_maps(scores, self.cells, &part.branches, maps)?);
         }
         let mut scores = scores.ok_or_else(nothing)?;

@@ -4,6 +4,7 @@
 //! bilinear upsampling to the input size, Gaussian smoothing, maximum or mean of the largest pixels.
 
 mod branch;
+mod enlarge;
 mod gaussian;
 mod grid;
 mod mask;
@@ -15,6 +16,7 @@ mod zones;
 use crate::capture::Region;
 use crate::infer::LevelScores;
 pub use branch::{Branch, Weights};
+use enlarge::Enlarge;
 pub use gaussian::Gaussian;
 pub use grid::Grid;
 pub use mask::Mask;
@@ -201,7 +203,8 @@ impl Scoring {
             }
             parts.push((branch, part));
         }
-        let mut map = self.gaussian.smooth(&self.upsample.resize(&fused, height, width));
+        let enlarge = Enlarge::new(self.upsample, self.gaussian, [fused.height, fused.width], [height, width]);
+        let mut map = enlarge.apply(&fused);
         let mut areas = vec![];
         if let Some(judged) = judged {
             judged.mask.iter().for_each(|mask| mask.hide(&mut map));
@@ -209,7 +212,7 @@ impl Scoring {
                 areas = zones.apply(&mut map, judged.view, judged.threshold)?;
             }
         }
-        let score = self.score(&map, scores, &parts)?;
+        let score = self.score(&map, scores, &parts, &enlarge)?;
         Ok((AnomalyMap(map), score, areas))
     }
 
@@ -237,7 +240,14 @@ impl Scoring {
         if self.clamp { normalised.clamp(0.0, 1.0) } else { normalised }
     }
 
-    fn score(&self, map: &Grid, scores: &LevelScores, parts: &[(Branch, Grid)]) -> Result<ImageScore, MapError> {
+    /// `enlarge` is what made `map` of the sum of `parts`.
+    fn score(
+        &self,
+        map: &Grid,
+        scores: &LevelScores,
+        parts: &[(Branch, Grid)],
+        enlarge: &Enlarge,
+    ) -> Result<ImageScore, MapError> {
         let (mut best, mut value) = (0, f32::NEG_INFINITY);
         let mut finite = true;
         for (i, v) in map.values.iter().enumerate() {
@@ -247,10 +257,7 @@ impl Scoring {
             }
         }
         let (row, column) = (best / map.width.max(1), best % map.width.max(1));
-        let at = |cells: &Grid| {
-            let pixel = |y, x| self.upsample.at(cells, map.height, map.width, y, x);
-            self.gaussian.at(map.height, map.width, row, column, pixel)
-        };
+        let at = |cells: &Grid| enlarge.at(cells, row, column);
         let mut branch = (Branch::Structural, f32::NEG_INFINITY);
         for (candidate, cells) in parts.iter().filter(|(candidate, _)| scores.levels(*candidate) > 0) {
             let part = at(cells);

@@ -37,9 +37,10 @@ impl Upsample {
         Grid { height, width, values }
     }
 
-    /// One pixel of [`Self::resize`].
-    pub(super) fn at(self, grid: &Grid, height: usize, width: usize, row: usize, column: usize) -> f32 {
-        blend(grid, self.tap(row, grid.height, height), self.tap(column, grid.width, width))
+    /// The two cells of `from` that pixel `index` of `to` lies between, each with its weight.
+    pub(super) fn parts(self, index: usize, from: usize, to: usize) -> [(usize, f64); 2] {
+        let Tap { low, high, weight } = self.tap(index, from, to);
+        [(low, f64::from(1.0 - weight)), (high, f64::from(weight))]
     }
 
     fn tap(self, index: usize, from: usize, to: usize) -> Tap {
@@ -48,13 +49,6 @@ impl Upsample {
         let low = (position as usize).min(from - 1);
         Tap { low, high: (low + 1).min(from - 1), weight: position - low as f32 }
     }
-}
-
-fn blend(grid: &Grid, row: Tap, column: Tap) -> f32 {
-    let along = |y: usize| {
-        mix(grid.values[y * grid.width + column.low], grid.values[y * grid.width + column.high], column.weight)
-    };
-    mix(along(row.low), along(row.high), row.weight)
 }
 
 fn mix(low: f32, high: f32, weight: f32) -> f32 {

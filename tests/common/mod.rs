@@ -187,6 +187,8 @@ impl Run {
         for part in parts {
             assert!(lines[0].contains(part), "no {part:?} in {self:?}");
         }
+        let told: Vec<&str> = lines[0].split(": ").collect();
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "told twice: {self:?}");
     }
 }
 

@@ -10,6 +10,7 @@ mod synth;
 mod train;
 
 use clap::{Parser, Subcommand};
+use mudenet_edge::sentence::sentence;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -51,19 +52,10 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", sentence(&error));
+            eprintln!("error: {}", sentence(&*error));
             ExitCode::from(2)
         }
     }
-}
-
-/// An error and its causes; a cause that the text before it already ends with is not told twice.
-fn sentence(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |told, cause| match (told.as_str(), cause.to_string()) {
-        ("", cause) => cause,
-        (_, cause) if told.ends_with(&cause) => told,
-        (_, cause) => format!("{told}: {cause}"),
-    })
 }
 
 /// Restarts the program with `OMP_WAIT_POLICY=passive` unless the policy is set: libtorch's threads would otherwise spin

@@ -6,6 +6,7 @@ use mudenet_edge::golden::GoldenReport;
 use mudenet_edge::guard::guarded;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::run::{Feed, Handle};
+use mudenet_edge::sentence::sentence;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -71,7 +72,7 @@ impl Tester {
         if let Some(record) = &self.record {
             let what = format!("golden-sample test of recipe {number}");
             if let Err(error) = audit::note(record, "mudenet-edge", &what, Value::Null, json!(outcome)) {
-                print_error(&format!("{error:#}"));
+                print_error(&sentence(&*error));
             }
         }
     }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use mudenet_edge::record::write_file;
 use mudenet_edge::run::station::Counters;
+use mudenet_edge::sentence::sentence;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ impl PartNumbers {
     pub(super) fn keep(&mut self, counters: &Counters) {
         let used = u32::try_from(counters.parts()).unwrap_or(RESERVED);
         if let Err(error) = self.write(self.first.wrapping_add(used)) {
-            crate::cli::print_error(&format!("{error:#}"));
+            crate::cli::print_error(&sentence(&*error));
         }
     }
 

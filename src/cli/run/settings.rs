@@ -5,6 +5,7 @@ use mudenet_edge::bundle::hex;
 use mudenet_edge::config::Config;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::audit::{FILE, verify};
+use mudenet_edge::sentence::sentence;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub(super) fn note(config: &Config) {
     }
     // Whole, so that the next comparison needs no other line.
     if let Err(error) = audit::note(&record.folder, "mudenet-edge", WHAT, changed(&before, &now), now) {
-        print_error(&format!("{error:#}"));
+        print_error(&sentence(&*error));
     }
 }
 
