@@ -92,8 +92,8 @@ pub(in super::super) enum Layer {
     Squares { terms: Vec<Term> },
     /// The smallest over channels of the convolution: one channel.
     Smallest { term: Term },
-    /// Each channel pooled, by one window after the other.
-    Pool { input: Id, poolings: Vec<Pooling> },
+    /// Each channel pooled, by one window after the other; of what is rounded to a grid, the largest lies on it, too.
+    Pool { input: Id, poolings: Vec<Pooling>, grid: Option<Grid> },
     /// 2 × 2 pixels side by side as one, with C channels each: channel (2a + b)·C + c is c of the pixel in row a and column
     /// b of them. The first pixel starts `before` rows above and columns left of the map, where zeros count.
     Unshuffle { input: Id, before: [usize; 2] },
@@ -138,7 +138,7 @@ impl Node {
     /// What its values are rounded to.
     pub(in super::super) fn grid(&self) -> Option<Grid> {
         match self.layer {
-            Layer::Input { grid } | Layer::Convolve { grid, .. } => grid,
+            Layer::Input { grid } | Layer::Convolve { grid, .. } | Layer::Pool { grid, .. } => grid,
             _ => None,
         }
     }

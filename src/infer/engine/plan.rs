@@ -57,7 +57,7 @@ impl Plan {
         }
         let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
         for node in &graph.nodes {
-            if let Layer::Pool { input, .. } | Layer::Unshuffle { input, .. } = node.layer {
+            if let Layer::Pool { input, grid: None, .. } | Layer::Unshuffle { input, .. } = node.layer {
                 plan.stored[input] = None;
             }
         }
@@ -67,6 +67,14 @@ impl Plan {
             for (node, weights) in graph.nodes.iter().zip(&weights) {
                 if !plan.reads_codes(graph, node, weights.is_some()) {
                     node.terms().iter().for_each(|term| plan.stored[term.input] = None);
+                }
+            }
+            for (id, node) in graph.nodes.iter().enumerate() {
+                if let Layer::Pool { input, .. } = node.layer {
+                    // The largest of codes is one.
+                    let both = plan.stored[id].and(plan.stored[input]);
+                    plan.stored[id] = both;
+                    plan.stored[input] = both;
                 }
             }
             if plan.stored == before {

@@ -2,7 +2,7 @@
 
 use super::graph::{Pick, Pooling};
 use super::layout::Layout;
-use crate::infer::kernels::{Isa, Window, WindowRow};
+use crate::infer::kernels::{Isa, Window, WindowRow, bytes, bytes_mut};
 use std::ops::Range;
 
 /// The windows of each row and each column of outputs.
@@ -37,11 +37,31 @@ impl Windows {
         rows: Range<usize>,
         out: &mut [f32],
     ) {
+        if from.codes.is_some() {
+            return self.largest_codes(bytes(input), from, layout, rows, bytes_mut(out));
+        }
         for (row, out) in self.rows[rows].iter().zip(out.chunks_exact_mut(layout.row())) {
             let out = &mut out[layout.halo * layout.pitch..][..layout.shape.width * layout.pitch];
             let (start, pitch) = (from.at(row.first, 0), layout.pitch);
             let (down, columns, largest) = (&row.weights[..], &self.columns[..], self.pick == Pick::Largest);
             WindowRow { input, start, row: from.row(), down, columns, pitch, largest, out }.run(isa);
+        }
+    }
+
+    /// The same of codes, whose order is that of what they mean.
+    fn largest_codes(&self, input: &[u8], from: &Layout, layout: &Layout, rows: Range<usize>, out: &mut [u8]) {
+        let pitch = layout.pitch;
+        for (row, out) in self.rows[rows].iter().zip(out.chunks_exact_mut(layout.row())) {
+            let out = &mut out[layout.halo * pitch..][..layout.shape.width * pitch];
+            for (window, largest) in self.columns.iter().zip(out.chunks_exact_mut(pitch)) {
+                largest.fill(0);
+                for y in 0..row.weights.len() {
+                    let pixels = &input[from.at(row.first + y, window.first)..][..window.weights.len() * pitch];
+                    for pixel in pixels.chunks_exact(pitch) {
+                        largest.iter_mut().zip(pixel).for_each(|(most, code)| *most = (*most).max(*code));
+                    }
+                }
+            }
         }
     }
 

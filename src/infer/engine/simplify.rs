@@ -24,6 +24,9 @@ impl Simplified {
                 merge(&mut graph.nodes, id, part);
                 direct[id] += std::mem::take(&mut direct[part]);
             }
+            if let Some(pool) = rounded_pool(&graph, id) {
+                round_before(&mut graph.nodes, id, pool);
+            }
             if let Some(part) = first_pool(&graph, id) {
                 join(&mut graph.nodes, id, part);
             }
@@ -69,7 +72,7 @@ impl Simplified {
     /// A convolution of few channels that thins its outputs by two, or whose outputs are averaged by two, as convolutions of
     /// a map with a quarter of the pixels and four times the channels: those have transforms.
     fn stem(&mut self, node: &Node, origin: Id) -> Option<Node> {
-        let Layer::Convolve { terms, residual, relu, pool, grid: None } = &node.layer else { return None };
+        let Layer::Convolve { terms, residual, relu, pool, grid } = &node.layer else { return None };
         let ([Term { input, convolution }], None) = (&terms[..], residual) else { return None };
         let from = self.graph.nodes[*input].shape;
         let Shape { height, width, .. } = node.shape;
@@ -78,6 +81,7 @@ impl Simplified {
         let exact = self.graph.nodes[*input].grid().is_none();
         if !halves
             || !exact
+            || (*pool && grid.is_some())
             || convolution.stride != stride
             || convolution.transposed
             || 4 * from.channels > MOST_CHANNELS
@@ -94,7 +98,7 @@ impl Simplified {
         if height * width < WINOGRAD_OUTPUTS
             || unshuffled
                 .iter()
-                .any(|convolution| winograd(convolution, pixels([0, 0]).shape, node.shape, false).is_none())
+                .any(|convolution| winograd(convolution, pixels([0, 0]).shape, node.shape, grid.is_some()).is_none())
         {
             return None;
         }
@@ -106,7 +110,7 @@ impl Simplified {
         let terms: Vec<Term> = phases.iter().zip(unshuffled).map(term).collect();
         let layer = match pool {
             true => Layer::Mean { terms, relu: *relu },
-            false => Layer::Convolve { terms, residual: None, relu: *relu, pool: false, grid: None },
+            false => Layer::Convolve { terms, residual: None, relu: *relu, pool: false, grid: *grid },
         };
         Some(Node { layer, shape: node.shape })
     }
@@ -190,10 +194,40 @@ fn merge(nodes: &mut [Node], id: Id, part: Id) {
     *residual = rest;
 }
 
+/// The pool whose largest values are all that a node rounds, where they are of a convolution that nobody else reads: they may
+/// be picked after the rounding, from fewer bits.
+fn rounded_pool(graph: &Graph, id: Id) -> Option<Id> {
+    let Layer::Convolve { terms, residual: Some(pool), relu: false, pool: false, grid: Some(_) } =
+        &graph.nodes[id].layer
+    else {
+        return None;
+    };
+    let Layer::Pool { input, poolings, grid: None } = &graph.nodes[*pool].layer else { return None };
+    let Layer::Convolve { grid: None, .. } = &graph.nodes[*input].layer else { return None };
+    let largest = poolings.iter().all(|pooling| pooling.pick == Pick::Largest);
+    let alone = used_once(graph, *pool) && used_once(graph, *input);
+    (terms.is_empty() && largest && alone).then_some(*pool)
+}
+
+/// Rounds what `pool` is taken of as node `id` would round the pool, whose place that takes.
+fn round_before(nodes: &mut [Node], id: Id, pool: Id) {
+    let (Layer::Convolve { grid: wanted, .. }, Layer::Pool { input, poolings, .. }) =
+        (take(nodes, id), take(nodes, pool))
+    else {
+        return;
+    };
+    if let Layer::Convolve { grid, .. } = &mut nodes[input].layer {
+        *grid = wanted;
+    }
+    nodes[id].layer = Layer::Pool { input, poolings, grid: wanted };
+}
+
 /// The mean that a mean is taken of.
 fn first_pool(graph: &Graph, id: Id) -> Option<Id> {
     let means = |id: Id| match &graph.nodes[id].layer {
-        Layer::Pool { input, poolings } if poolings.iter().all(|pooling| pooling.pick == Pick::Mean) => Some(*input),
+        Layer::Pool { input, poolings, .. } if poolings.iter().all(|pooling| pooling.pick == Pick::Mean) => {
+            Some(*input)
+        }
         _ => None,
     };
     let part = means(id)?;
@@ -202,15 +236,15 @@ fn first_pool(graph: &Graph, id: Id) -> Option<Id> {
 
 /// Makes the first of two pools part of the second.
 fn join(nodes: &mut [Node], id: Id, part: Id) {
-    let Layer::Pool { input: from, poolings: first } = take(nodes, part) else { return };
-    let Layer::Pool { input, poolings } = &mut nodes[id].layer else { return };
+    let Layer::Pool { input: from, poolings: first, .. } = take(nodes, part) else { return };
+    let Layer::Pool { input, poolings, .. } = &mut nodes[id].layer else { return };
     poolings.splice(0..0, first);
     *input = from;
 }
 
 /// The 1 × 1 convolution that a mean with fewer pixels is taken of: it may as well be one of the mean.
 fn pooled_projection(graph: &Graph, id: Id) -> Option<Id> {
-    let Node { layer: Layer::Pool { input: part, poolings }, shape } = &graph.nodes[id] else { return None };
+    let Node { layer: Layer::Pool { input: part, poolings, .. }, shape } = &graph.nodes[id] else { return None };
     let from = graph.nodes[*part].shape;
     let fewer = 2 * shape.height * shape.width <= from.height * from.width;
     let is_mean = poolings.iter().all(|pooling| pooling.pick == Pick::Mean);
@@ -225,6 +259,6 @@ fn exchange(nodes: &mut [Node], id: Id, part: Id) {
     };
     let Some(input) = terms.first_mut().map(|term| std::mem::replace(&mut term.input, part)) else { return };
     let shape = Shape { channels: nodes[input].shape.channels, ..nodes[id].shape };
-    nodes[part] = Node { layer: Layer::Pool { input, poolings }, shape };
+    nodes[part] = Node { layer: Layer::Pool { input, poolings, grid: None }, shape };
     nodes[id].layer = Layer::Convolve { terms, residual: None, relu: false, pool: false, grid: None };
 }

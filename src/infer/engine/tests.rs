@@ -44,7 +44,7 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
                 let least = |i: usize| map[i..].iter().step_by(area).fold(f64::INFINITY, |m, v| m.min(*v));
                 (0..area).map(least).collect()
             }
-            Layer::Pool { input, poolings } => {
+            Layer::Pool { input, poolings, .. } => {
                 let channels = node.shape.channels;
                 let sizes = poolings.iter().map(|pooling| shape(channels, pooling.of[0], pooling.of[1]));
                 let sizes: Vec<Shape> = sizes.chain([node.shape]).collect();
@@ -308,7 +308,7 @@ fn pools_leave_out_what_is_beyond_the_border() {
             let nodes = vec![
                 input(from),
                 convolve(0, convolution(from.channels, from.channels, 1, 1, 0, 3), from),
-                Node { layer: Layer::Pool { input: 1, poolings: vec![pooling] }, shape: to },
+                Node { layer: Layer::Pool { input: 1, poolings: vec![pooling], grid: None }, shape: to },
                 convolve(2, convolution(24, to.channels, 3, 1, 1, 4), shape(24, to.height, to.width)),
             ];
             check(&format!("{pooling:?} of {from:?}"), &Graph { nodes, outputs: vec![2, 3] });

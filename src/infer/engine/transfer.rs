@@ -25,9 +25,7 @@ impl Layout {
                 match (self.codes, grid) {
                     (Some(grid), _) => {
                         let row = &mut bytes_mut(row)[pixels.clone()];
-                        fill(from, &mut row[channel..], self.pitch, |value| {
-                            (grid.nearest(value) - grid.low) as i32 as u8
-                        });
+                        fill(from, &mut row[channel..], self.pitch, |value| grid.code(value));
                     }
                     (None, Some(grid)) => {
                         let row = &mut row[pixels.clone()];

@@ -127,7 +127,9 @@ impl Region {
             let mut terms = pattern.terms.into_iter().map(term).collect::<TractResult<Vec<_>>>()?;
             let layer = match pattern.kind {
                 Kind::Squares => Layer::Squares { terms },
-                Kind::Pool { input, pooling } => Layer::Pool { input: id(&input)?, poolings: vec![pooling] },
+                Kind::Pool { input, pooling } => {
+                    Layer::Pool { input: id(&input)?, poolings: vec![pooling], grid: None }
+                }
                 Kind::Smallest => Layer::Smallest { term: terms.pop().context("a convolution")? },
                 Kind::Convolve { residual, relu, pool, grid } => {
                     Layer::Convolve { terms, residual: residual.as_ref().map(id).transpose()?, relu, pool, grid }

@@ -60,7 +60,7 @@ pub(super) fn is_convolution(node: &TypedNode) -> bool {
 }
 
 /// Rounded(Pool(ReLU(convolution + residual))), every part but the convolution optional; of a layer's map that others read
-/// before the ReLU, that alone.
+/// before the ReLU, that alone, and of a pool the rounding.
 fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
     let rounded = rounded_input(model, outlet);
     let (exact, grid) = rounded.map_or((outlet, None), |(exact, grid)| (exact, Some(grid)));
@@ -72,10 +72,15 @@ fn convolve(model: &TypedModel, outlet: OutletId) -> Result<Pattern, String> {
         let kind = Kind::Convolve { residual: Some(sum), relu: true, pool: false, grid };
         return Ok(Pattern { kind, terms: vec![], shape: map_shape(model, outlet)? });
     }
-    let (term, residual) = match linear(model, sum) {
-        Ok(term) => (term, None),
-        Err(reason) => residual_sum(model, sum).ok_or(reason)?,
-    };
+    let (term, residual) =
+        match linear(model, sum).map(|term| (term, None)).or_else(|reason| residual_sum(model, sum).ok_or(reason)) {
+            Ok(found) => found,
+            Err(_) if grid.is_some() && pool(model, exact).is_some() => {
+                let kind = Kind::Convolve { residual: Some(exact), relu: false, pool: false, grid };
+                return Ok(Pattern { kind, terms: vec![], shape: map_shape(model, outlet)? });
+            }
+            Err(reason) => return Err(reason),
+        };
     if pooled.is_some() && (term.1.transposed || residual.is_some()) {
         return Err("pooling after more than a convolution and its activation".into());
     }

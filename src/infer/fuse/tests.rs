@@ -4,9 +4,10 @@ use super::{Fusion, Planning, fuse};
 use crate::infer::kernels::Isa;
 use crate::infer::made::{Made, spec, tensor};
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, SumPool};
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, quantize_linear_u8};
 
 /// Largest difference relative to the largest value.
 const TOLERANCE: f32 = 2e-5;
@@ -90,6 +91,39 @@ fn a_sum_that_is_activated_and_added_to_is_computed_once() {
         let computing: Vec<&str> =
             operators.iter().filter(|operator| operator.direct > 0).map(|operator| &*operator.name).collect();
         assert_eq!(computing, ["stem", "first.middle", "first.sum", "second.middle", "last"], "{}", isa.name());
+    }
+}
+
+/// As a quantized residual network that activates before it convolves begins.
+#[test]
+fn the_rounding_of_a_pool_keeps_layers_together() {
+    let made = Made::new([1, 3, 16, 24], |model, input| {
+        let stem = conv(model, "stem", input, [24, 3, 3, 1]);
+        let pool_spec = spec([3; 2], [2; 2], [1; 2], [24; 2]);
+        let mut map = model.wire_node("pool", MaxPool { pool_spec, with_index_outputs: None }, &[stem]).unwrap()[0];
+        let mean =
+            SumPool { pool_spec: spec([4; 2], [4; 2], [0; 2], [16; 2]), count_include_pad: false, normalize: true };
+        for (name, channels) in [("first", 24), ("second", 16)] {
+            let stored = model.wire_node(format!("{name}.store"), quantize_linear_u8(20.0, 100), &[map]).unwrap();
+            let read = DequantizeLinearF32::new(0.05, 100);
+            let read = model.wire_node(format!("{name}.read"), read, &stored).unwrap()[0];
+            map = conv(model, name, read, [16, channels, 1, 1]);
+            if name == "first" {
+                map = model.wire_node("mean", mean.clone(), &[map]).unwrap()[0];
+            }
+        }
+        tvec![map]
+    });
+    for isa in Isa::available() {
+        let mut fusion = Fusion::default();
+        let fused =
+            made.changed(isa.name(), TOLERANCE, |model| fusion = fuse(model, isa, &mut Planning::Estimate).unwrap());
+        assert_eq!((fusion.left.as_slice(), fusion.networks.len()), (&[] as &[String], 1), "{}", isa.name());
+        assert!(
+            !fused.has::<MaxPool>() && !fused.has::<SumPool>() && !fused.has::<DequantizeLinearF32>(),
+            "{}",
+            isa.name()
+        );
     }
 }
 

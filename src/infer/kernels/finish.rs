@@ -28,12 +28,26 @@ impl Grid {
     /// The nearest multiple of the step, ties to even, as `low` … `high`; NaN stays.
     #[inline]
     pub(in super::super) fn nearest(self, value: f32) -> f32 {
-        // Limits are whole numbers, so what is limited may be rounded after. Next to this number f32 are whole, and an
-        // addition rounds as ONNX does: one instruction for several values, on processors that cannot round, too.
-        const WHOLE: f32 = 12_582_912.0;
-        ((value / self.step).clamp(self.low, self.high) + WHOLE) - WHOLE
+        self.whole(value) - WHOLE
+    }
+
+    /// The same as its code; of NaN any.
+    #[inline]
+    pub(in super::super) fn code(self, value: f32) -> u8 {
+        // A cast would limit once more and look for NaN, value by value.
+        (self.whole(value).to_bits() as u8).wrapping_sub(self.low as i32 as u8)
+    }
+
+    /// [`Grid::nearest`] above [`WHOLE`]. Limits are whole numbers, so what is limited may be rounded after.
+    #[inline]
+    fn whole(self, value: f32) -> f32 {
+        (value / self.step).clamp(self.low, self.high) + WHOLE
     }
 }
+
+/// Numbers near it are whole in f32, and the last bits of what they are made of: an addition rounds as ONNX does, in one
+/// instruction for several values, on processors that cannot round, too.
+const WHOLE: f32 = 12_582_912.0;
 
 /// A map as it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +167,7 @@ mod tests {
             for value in near.chain(far) {
                 let expected = (value / step).round_ties_even().clamp(low, low + 255.0);
                 assert_eq!(grid.nearest(value), expected, "{value} in steps of {step}");
+                assert_eq!(f32::from(grid.code(value)) + low, expected, "{value} in steps of {step}");
             }
             assert!(grid.nearest(f32::NAN).is_nan());
         }

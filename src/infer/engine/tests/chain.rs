@@ -31,7 +31,7 @@ fn pre_activated(wide: usize, narrow: usize, height: usize, width: usize) -> Gra
         node(vec![middle(6, 7)], None, true, inner),
         node(vec![pointwise(7, inner, wide, 8)], Some(4), false, map),
         node(vec![], Some(8), true, map),
-        Node { layer: Layer::Pool { input: 9, poolings: vec![pooling] }, shape: map },
+        Node { layer: Layer::Pool { input: 9, poolings: vec![pooling], grid: None }, shape: map },
     ];
     Graph { nodes, outputs: vec![10] }
 }

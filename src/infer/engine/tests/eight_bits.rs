@@ -135,6 +135,64 @@ fn codes_of_a_later_map_hide_no_nan() {
     }
 }
 
+/// The stem of a residual network that activates before it convolves: what its largest values are rounded to, its values may be.
+#[test]
+fn the_largest_is_picked_after_rounding() {
+    let grid = Grid { step: 0.02, low: -90.0, high: 165.0 };
+    for (channels, from, [window, stride, pad], to) in
+        [(64, [16, 40], [3, 2, 1], [8, 20]), (24, [13, 11], [3, 2, 1], [7, 6]), (19, [9, 12], [2, 1, 0], [8, 11])]
+    {
+        let map = shape(channels, from[0], from[1]);
+        let pooled = Shape { height: to[0], width: to[1], ..map };
+        let pick = |pick| Pooling { pick, window: [window; 2], stride: [stride; 2], pad: [pad; 2], of: from };
+        let terms = vec![Term { input: 0, convolution: quantized(convolution(channels, 3, 7, 2, 3, 9)) }];
+        let stem = Layer::Convolve { terms, residual: None, relu: false, pool: false, grid: None };
+        let largest = Layer::Pool { input: 1, poolings: vec![pick(Pick::Largest)], grid: None };
+        let round = |input| Layer::Convolve {
+            terms: vec![],
+            residual: Some(input),
+            relu: false,
+            pool: false,
+            grid: Some(grid),
+        };
+        let read = |input| {
+            let terms = vec![Term { input, convolution: quantized(convolution(24, channels, 1, 1, 0, 5)) }];
+            Layer::Convolve { terms, residual: None, relu: true, pool: false, grid: None }
+        };
+        let picture = Layer::Input { grid: Some(Grid { step: 0.01, low: -117.0, high: 138.0 }) };
+        let nodes = vec![
+            Node { layer: picture, shape: shape(3, 2 * from[0], 2 * from[1]) },
+            Node { layer: stem, shape: map },
+            Node { layer: largest, shape: pooled },
+            Node { layer: round(2), shape: pooled },
+            Node { layer: read(3), shape: Shape { channels: 24, ..pooled } },
+        ];
+        let values = vec![values(3 * 4 * from[0] * from[1], 7)];
+        // With the map before the rounding wanted, too, nothing may be exchanged.
+        let exchanged = Graph { outputs: vec![3, 4], nodes };
+        let kept = Graph { outputs: vec![2, 3, 4], nodes: exchanged.nodes.clone() };
+        for isa in Isa::available() {
+            let name = format!("{channels} channels on {}", isa.name());
+            let layers = |graph: &Graph| Network::new(isa, graph.clone(), &[]).operators(&vec![String::new(); 5]).len();
+            assert_eq!((layers(&exchanged), layers(&kept)), (3, 4), "{name}");
+            let (got, expected) = (run(isa, 2, &exchanged, &values), run(isa, 1, &kept, &values));
+            assert!(got == expected[1..], "{name}");
+            for (exact, value) in expected[0].iter().zip(&got[0]) {
+                assert_eq!(grid.nearest(*exact) * grid.step, *value, "{name}");
+            }
+            let exact = exact_layer(
+                &kept,
+                2,
+                &values[0],
+                &[exact_layer(&kept, 1, &values[0], &[]).iter().map(|v| *v as f32).collect()],
+            );
+            let error =
+                exact.iter().zip(&expected[0]).map(|(exact, got)| (exact - f64::from(*got)).abs()).fold(0.0, f64::max);
+            assert!(error < 1e-4, "{name}: {error}");
+        }
+    }
+}
+
 /// A convolution with 8-bit weights.
 fn quantized(mut c: Convolution) -> Convolution {
     let size = c.weights.len() / c.bias.len();

@@ -101,7 +101,7 @@ fn sums_of_projections_become_one_layer() {
 fn means_are_taken_before_projections() {
     let pool = |input, window, stride, pad, of| {
         let pooling = Pooling { pick: Pick::Mean, window, stride, pad, of };
-        Layer::Pool { input, poolings: vec![pooling] }
+        Layer::Pool { input, poolings: vec![pooling], grid: None }
     };
     for (height, width) in [(12, 16), (9, 7)] {
         let half = shape(24, height / 2, width / 2);
