@@ -57,7 +57,7 @@ impl Plan {
         }
         let mut weights: Vec<Option<Vec<EightBits>>> = graph.nodes.iter().map(|node| plan.codes(node)).collect();
         for node in &graph.nodes {
-            if let Layer::Pool { input, grid: None, .. } | Layer::Unshuffle { input, .. } = node.layer {
+            if let Layer::Unshuffle { input, .. } = node.layer {
                 plan.stored[input] = None;
             }
         }
@@ -70,7 +70,7 @@ impl Plan {
                 }
             }
             for (id, node) in graph.nodes.iter().enumerate() {
-                if let Layer::Pool { input, .. } = node.layer {
+                if let Layer::Pool { input, grid: Some(_), .. } = node.layer {
                     // The largest of codes is one.
                     let both = plan.stored[id].and(plan.stored[input]);
                     plan.stored[id] = both;

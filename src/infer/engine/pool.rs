@@ -37,14 +37,16 @@ impl Windows {
         rows: Range<usize>,
         out: &mut [f32],
     ) {
-        if from.codes.is_some() {
+        if layout.codes.is_some() {
             return self.largest_codes(bytes(input), from, layout, rows, bytes_mut(out));
         }
         for (row, out) in self.rows[rows].iter().zip(out.chunks_exact_mut(layout.row())) {
             let out = &mut out[layout.halo * layout.pitch..][..layout.shape.width * layout.pitch];
             let (start, pitch) = (from.at(row.first, 0), layout.pitch);
             let (down, columns, largest) = (&row.weights[..], &self.columns[..], self.pick == Pick::Largest);
-            WindowRow { input, start, row: from.row(), down, columns, pitch, largest, out }.run(isa);
+            let input = from.stored(input);
+            let (low, step) = from.codes.map_or((0.0, 1.0), |grid| (grid.low, grid.step));
+            WindowRow { input, low, step, start, row: from.row(), down, columns, pitch, largest, out }.run(isa);
         }
     }
 

@@ -385,7 +385,7 @@ impl Step {
 
 impl Layout {
     /// A whole map.
-    fn stored<'a>(&self, words: &'a [f32]) -> Values<'a> {
+    pub(super) fn stored<'a>(&self, words: &'a [f32]) -> Values<'a> {
         if self.codes.is_some() { Values::Codes(bytes(words)) } else { Values::Floats(words) }
     }
 }

@@ -13,6 +13,7 @@ mod output;
 mod peak;
 mod pool;
 mod portable;
+mod source;
 mod vector;
 mod window;
 mod winograd;

@@ -1,7 +1,8 @@
 //! Pooling: every channel of an output is the largest or a weighted sum of the inputs under a window.
 
+use super::source::Source;
 use super::vector::Vector;
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Values};
 
 /// Inputs along one axis, and what each counts where they are summed.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +15,11 @@ pub(in super::super) struct Window {
 
 /// A row of outputs.
 pub(in super::super) struct WindowRow<'a> {
-    pub input: &'a [f32],
+    pub input: Values<'a>,
+    /// Added to each input.
+    pub low: f32,
+    /// Multiplies the outputs.
+    pub step: f32,
     /// Where the pixel in the window's first row and at position 0 of the columns starts.
     pub start: usize,
     /// Values from one input row to the next.
@@ -50,25 +55,33 @@ impl Kernel for WindowRow<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         // SAFETY: the caller's.
-        unsafe { if self.largest { self.outputs::<V, true>() } else { self.outputs::<V, false>() } }
+        unsafe {
+            match (self.input, self.largest) {
+                (Values::Floats(input), true) => self.outputs::<V, _, true>(input.as_ptr()),
+                (Values::Floats(input), false) => self.outputs::<V, _, false>(input.as_ptr()),
+                (Values::Codes(input), true) => self.outputs::<V, _, true>(input.as_ptr()),
+                (Values::Codes(input), false) => self.outputs::<V, _, false>(input.as_ptr()),
+            }
+        }
     }
 }
 
 impl WindowRow<'_> {
     #[inline(always)]
-    unsafe fn outputs<V: Vector, const LARGEST: bool>(self) {
-        let Self { input, start, row, down, columns, pitch, out, .. } = self;
+    unsafe fn outputs<V: Vector, S: Source, const LARGEST: bool>(self, input: S) {
+        let Self { low, step, start, row, down, columns, pitch, out, .. } = self;
         // SAFETY: the caller's.
         unsafe {
+            let (low, step) = (V::splat(low), V::splat(step));
             for (window, x) in columns.iter().zip(0..) {
-                let first = input.as_ptr().add(start + window.first * pitch);
+                let first = input.from(start + window.first * pitch);
                 for channel in (0..pitch).step_by(V::LANES) {
                     let mut largest = V::splat(f32::NEG_INFINITY);
                     let mut sum = V::splat(0.0);
                     for (y, above) in down.iter().enumerate() {
-                        let line = first.add(y * row + channel);
+                        let line = first.from(y * row + channel);
                         for (i, left) in window.weights.iter().enumerate() {
-                            let value = V::load(line.add(i * pitch));
+                            let value = line.load::<V>(i * pitch).add(low);
                             if LARGEST {
                                 // A maximum would hide what is not a number.
                                 sum = value.mul_add(V::splat(0.0), sum);
@@ -79,7 +92,7 @@ impl WindowRow<'_> {
                         }
                     }
                     let value = if LARGEST { largest.add(sum) } else { sum };
-                    value.store(out.as_mut_ptr().add(x * pitch + channel));
+                    value.mul(step).store(out.as_mut_ptr().add(x * pitch + channel));
                 }
             }
         }

@@ -193,6 +193,47 @@ fn the_largest_is_picked_after_rounding() {
     }
 }
 
+/// Embeddings, of which a memory takes distances and a layout means: the means do not keep the others from bytes.
+#[test]
+fn means_are_taken_of_codes() {
+    for (channels, [height, width], window) in [(64, [8, 12], 2), (24, [9, 6], 3), (40, [4, 4], 4)] {
+        let map = shape(channels, height, width);
+        let grid = Some(Grid { step: 0.03, low: -41.0, high: 214.0 });
+        let step = |input, outputs, channels, grid| {
+            let terms = vec![Term { input, convolution: quantized(convolution(outputs, channels, 1, 1, 0, 6)) }];
+            Layer::Convolve { terms, residual: None, relu: false, pool: false, grid }
+        };
+        let pooling =
+            Pooling { pick: Pick::Mean, window: [window; 2], stride: [window; 2], pad: [0, 0], of: [height, width] };
+        let coarse = Shape { height: height / window, width: width / window, ..map };
+        let nodes = vec![
+            Node { layer: Layer::Input { grid: Some(Grid { step: 0.01, low: -117.0, high: 138.0 }) }, shape: map },
+            Node { layer: step(0, channels, channels, grid), shape: map },
+            Node { layer: Layer::Pool { input: 1, poolings: vec![pooling], grid: None }, shape: coarse },
+            Node { layer: step(1, 24, channels, None), shape: Shape { channels: 24, ..map } },
+            Node { layer: step(2, 24, channels, None), shape: Shape { channels: 24, ..coarse } },
+        ];
+        let graph = Graph { outputs: vec![1, 2, 3, 4], nodes };
+        let picture = values(map.len(), 7);
+        for isa in Isa::available() {
+            let name = format!("{channels} channels on {}", isa.name());
+            let operators = Network::new(isa, graph.clone(), &[]).operators(&vec![String::new(); 5]);
+            let integer: Vec<bool> = operators.iter().map(|operator| operator.integer).collect();
+            let bytes = isa.has_dot_products();
+            assert_eq!(integer, [bytes, false, bytes, false], "{name}");
+            let got = run(isa, 2, &graph, std::slice::from_ref(&picture));
+            for id in [2, 3, 4] {
+                let exact = exact_layer(&graph, id, &picture, &got);
+                let largest = exact.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+                for (exact, value) in exact.iter().zip(&got[id - 1]) {
+                    let error = (exact - f64::from(*value)).abs();
+                    assert!(error <= TOLERANCE * largest, "{name}, node {id}: {exact} became {value}");
+                }
+            }
+        }
+    }
+}
+
 /// A convolution with 8-bit weights.
 fn quantized(mut c: Convolution) -> Convolution {
     let size = c.weights.len() / c.bias.len();

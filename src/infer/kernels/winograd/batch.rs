@@ -2,6 +2,7 @@
 
 use super::Band;
 use super::points::Points;
+use crate::infer::kernels::source::Source;
 use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
 use crate::infer::kernels::{Residual, ValuesMut, next_panel};
 use std::mem::MaybeUninit;
@@ -9,69 +10,6 @@ use std::mem::MaybeUninit;
 /// Transformed inputs or products, whichever are more, of one batch of tiles, values: few enough to stay in a second-level
 /// cache, enough for the weights, which are read once a batch, not to be what the multiplication waits for.
 const BATCH: usize = 60_000;
-
-/// The start of a map that tiles are read from.
-pub(super) trait Source: Copy {
-    /// Whether the next tile is worth asking for ahead.
-    const FAR: bool;
-
-    /// What starts `at` values on.
-    ///
-    /// # Safety
-    /// That lies in the map or ends it.
-    unsafe fn from(self, at: usize) -> Self;
-
-    /// # Safety
-    /// As for [`Vector`].
-    unsafe fn load<V: Vector>(self, at: usize) -> V;
-
-    /// Asks for the cache line `at` values on, which need not be in the map.
-    ///
-    /// # Safety
-    /// As for [`Vector`].
-    unsafe fn prefetch<V: Vector>(self, at: usize);
-}
-
-impl Source for *const f32 {
-    const FAR: bool = true;
-
-    #[inline(always)]
-    unsafe fn from(self, at: usize) -> Self {
-        // SAFETY: the caller's.
-        unsafe { self.add(at) }
-    }
-
-    #[inline(always)]
-    unsafe fn load<V: Vector>(self, at: usize) -> V {
-        // SAFETY: the caller's.
-        unsafe { V::load(self.add(at)) }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch<V: Vector>(self, at: usize) {
-        // SAFETY: the caller's.
-        unsafe { V::prefetch(self.wrapping_add(at)) }
-    }
-}
-
-impl Source for *const u8 {
-    const FAR: bool = false;
-
-    #[inline(always)]
-    unsafe fn from(self, at: usize) -> Self {
-        // SAFETY: the caller's.
-        unsafe { self.add(at) }
-    }
-
-    #[inline(always)]
-    unsafe fn load<V: Vector>(self, at: usize) -> V {
-        // SAFETY: the caller's.
-        unsafe { V::load_codes(self.add(at)) }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch<V: Vector>(self, _at: usize) {}
-}
 
 /// Where a batch of tiles lies in scratch memory: (block of [`BLOCK`] tiles, position, tile, channel), so that the
 /// positions of one tile lie near each other.

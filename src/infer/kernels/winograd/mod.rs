@@ -5,9 +5,9 @@ mod batch;
 mod points;
 mod weights;
 
+use super::source::Source;
 use super::vector::Vector;
 use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
-use batch::Source;
 use points::{Eight, Six, Ten};
 
 /// A convolution that has a transform.
