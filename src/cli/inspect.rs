@@ -12,6 +12,7 @@ use mudenet_edge::inspector::Inspection;
 use mudenet_edge::recipe::Recipe;
 use mudenet_edge::record::{Line, overlay, verdict_word, write_map, write_png};
 use mudenet_edge::run::Pipeline;
+use mudenet_edge::sentence::sentence;
 use mudenet_edge::threads;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ impl Session {
                 let name = picture.path.display().to_string();
                 match self.verdict(picture) {
                     Ok((frame, inspection, ms)) => {
-                        let unwritten = self.write(picture, &frame, &inspection).err().map(|e| format!("{e:#}"));
+                        let unwritten = self.write(picture, &frame, &inspection).err().map(|e| sentence(&*e));
                         let line = Line::inspected(&name, inspection.verdict, &inspection.score, threshold, ms);
                         let zone = inspection.zone.as_deref();
                         self.print(&Line { error: unwritten.as_deref(), zone, ..line })?;
