@@ -78,7 +78,8 @@ impl Simplified {
         let Shape { height, width, .. } = node.shape;
         let stride = if *pool { [1, 1] } else { [2, 2] };
         let halves = (from.height, from.width) == (2 * height, 2 * width);
-        let exact = self.graph.nodes[*input].grid().is_none();
+        // Weights that are not in 8 bits keep a map from being bytes anyhow.
+        let exact = self.graph.nodes[*input].grid().is_none() || EightBits::of(convolution).is_none();
         if !halves
             || !exact
             || (*pool && grid.is_some())

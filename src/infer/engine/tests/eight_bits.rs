@@ -193,6 +193,34 @@ fn the_largest_is_picked_after_rounding() {
     }
 }
 
+/// A stem is kept in f32 where its weights do not bear 8 bits, although the picture does.
+#[test]
+fn a_stem_of_exact_weights_is_transformed() {
+    let grid = Grid { step: 0.01, low: -117.0, high: 138.0 };
+    let map = shape(24, 16, 40);
+    let picture = values(3 * 4 * map.height * map.width, 7);
+    for codes in [false, true] {
+        let exact = convolution(24, 3, 7, 2, 3, 9);
+        let terms = vec![Term { input: 0, convolution: if codes { quantized(exact) } else { exact } }];
+        let stem = Layer::Convolve { terms, residual: None, relu: true, pool: false, grid: None };
+        let from = Shape { channels: 3, height: 2 * map.height, width: 2 * map.width };
+        let nodes =
+            vec![Node { layer: Layer::Input { grid: Some(grid) }, shape: from }, Node { layer: stem, shape: map }];
+        let graph = Graph { outputs: vec![1], nodes };
+        let exact = exact_layer(&graph, 1, &picture, &[]);
+        let largest = exact.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        for isa in Isa::available() {
+            let operators = Network::new(isa, graph.clone(), &[]).operators(&vec![String::new(); 2]);
+            let transformed = operators.iter().any(|operator| operator.planned < operator.direct);
+            assert_eq!(transformed, !codes, "codes {codes} on {}: {operators:?}", isa.name());
+            for (exact, value) in exact.iter().zip(&run(isa, 2, &graph, std::slice::from_ref(&picture))[0]) {
+                let error = (exact - f64::from(*value)).abs();
+                assert!(error <= TOLERANCE * largest, "codes {codes} on {}: {exact} became {value}", isa.name());
+            }
+        }
+    }
+}
+
 /// Embeddings, of which a memory takes distances and a layout means: the means do not keep the others from bytes.
 #[test]
 fn means_are_taken_of_codes() {
