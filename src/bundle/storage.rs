@@ -222,6 +222,7 @@ fn ratio(part: f32, whole: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::infer::LevelScores;
+    use rand::{RngExt, SeedableRng};
 
     fn scores(structural: [f32; 4]) -> LevelScores {
         LevelScores::new(1, 2, 2, structural.to_vec(), vec![1.0; 4]).unwrap()
@@ -240,6 +241,20 @@ mod tests {
         assert_eq!(agreement.logical, Difference::default());
         assert!((agreement.score - 0.1).abs() < 1e-6);
         assert!((agreement.rank_correlation.unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    /// A model that was read and written again holds the same report.
+    #[test]
+    fn rates_are_read_as_they_were_written() {
+        let mut rates = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..2000 {
+            let mut pair = || [Some(rates.random()), Some(rates.random())];
+            let [image_auroc, pixel_auroc, pro] = [pair(), pair(), pair()];
+            let report =
+                TestReport { images: 1, image_auroc, pixel_auroc, pro, flips: 0, rank_correlation: image_auroc[0] };
+            let text = serde_json::to_string(&report).unwrap();
+            assert_eq!(serde_json::from_str::<TestReport>(&text).unwrap(), report);
+        }
     }
 
     #[test]
