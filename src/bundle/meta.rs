@@ -158,7 +158,7 @@ impl Meta {
     }
 }
 
-/// JSON has no infinity: a number too large for f32 would be read, and could not be written and read again.
+/// JSON has no infinity: what holds one could be written, and not be read again.
 fn rereadable<T: Serialize + DeserializeOwned>(key: &str, value: &T) -> Result<(), String> {
     serde_json::from_str::<T>(&json(value)?).map(|_| ()).map_err(|_| format!("{key}: expected finite numbers only"))
 }
