@@ -19,6 +19,7 @@ pub(super) unsafe fn with_neon(kernel: impl Kernel) {
 impl Vector for Neon {
     const LANES: usize = 4;
     const PANEL: usize = 4;
+    const AHEAD: usize = 0;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -17,6 +17,7 @@ impl Portable {
 impl Vector for Portable {
     const LANES: usize = 4;
     const PANEL: usize = 2;
+    const AHEAD: usize = 0;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

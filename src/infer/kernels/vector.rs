@@ -1,5 +1,7 @@
 //! What a kernel needs of an instruction set.
 
+use super::LANES;
+
 /// Pixels (or tiles) that the micro-kernel computes together: with a panel of channels, 24 accumulators of 32 registers
 /// or 12 of 16.
 pub(in super::super) const BLOCK: usize = 6;
@@ -14,6 +16,8 @@ pub(super) trait Vector: Copy {
     const LANES: usize;
     /// Vectors of output channels that the micro-kernel computes together, 2 or 4.
     const PANEL: usize;
+    /// Inputs of a pixel for which the micro-kernel asks for weights ahead; 0 where that gains nothing.
+    const AHEAD: usize;
 
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -61,6 +65,11 @@ pub(super) unsafe fn multiply_add<V: Vector, const R: usize, const N: usize>(
             let mut row = [V::splat(0.0); N];
             for (n, vector) in row.iter_mut().enumerate() {
                 *vector = V::load(b.add((k * N + n) * V::LANES));
+            }
+            if V::AHEAD > 0 {
+                for n in (0..N * V::LANES).step_by(LANES) {
+                    V::prefetch(b.wrapping_add((k + V::AHEAD) * N * V::LANES + n));
+                }
             }
             for (r, sums) in block.iter_mut().enumerate() {
                 let input = V::splat(*a.add(r * step + k));

@@ -45,6 +45,7 @@ macro_rules! vector {
         impl Vector for $name {
             const LANES: usize = $lanes;
             const PANEL: usize = $panel;
+            const AHEAD: usize = 8;
 
             #[inline(always)]
             unsafe fn load(from: *const f32) -> Self {

@@ -127,34 +127,53 @@ impl Band<'_> {
     /// (tiles, depth) · (depth, channels) at one position.
     #[inline(always)]
     unsafe fn multiply<V: Vector>(&mut self, batch: &Batch, position: usize, tiles: usize) {
-        let channels = self.bias.len();
         // SAFETY: the caller's; `batch.tiles` is a multiple of BLOCK, so that the last block of tiles is within the batch.
         unsafe {
-            let weights = self.weights.as_ptr().add(position * self.depth * channels);
-            let scratch = self.scratch.as_mut_ptr();
             for tile in (0..tiles).step_by(BLOCK) {
-                let a = scratch.add(batch.input(tile) + position * BLOCK * batch.inputs_pitch);
-                let c = scratch.add(batch.output(tile) + position * BLOCK * batch.outputs_pitch);
-                let mut channel = 0;
-                while channel < channels {
-                    let vectors = next_panel((channels - channel) / V::LANES, V::PANEL);
-                    let (b, c) = (weights.add(channel * self.depth), c.add(channel));
-                    match vectors {
-                        1 => self.block::<V, 1>(a, b, c, batch.outputs_pitch),
-                        2 => self.block::<V, 2>(a, b, c, batch.outputs_pitch),
-                        _ => self.block::<V, 4>(a, b, c, batch.outputs_pitch),
-                    }
-                    channel += vectors * V::LANES;
+                match tiles - tile {
+                    1 | 2 => self.panels::<V, 2>(batch, position, tile),
+                    3 | 4 => self.panels::<V, 4>(batch, position, tile),
+                    _ => self.panels::<V, BLOCK>(batch, position, tile),
                 }
             }
         }
     }
 
+    /// The same for R tiles of one block, from its first one on.
     #[inline(always)]
-    unsafe fn block<V: Vector, const N: usize>(&self, a: *const f32, b: *const f32, c: *mut f32, pitch: usize) {
+    unsafe fn panels<V: Vector, const R: usize>(&mut self, batch: &Batch, position: usize, tile: usize) {
+        let channels = self.bias.len();
         // SAFETY: the caller's.
         unsafe {
-            let sums = [[V::splat(0.0); N]; BLOCK];
+            let weights = self.weights.as_ptr().add(position * self.depth * channels);
+            let scratch = self.scratch.as_mut_ptr();
+            let a = scratch.add(batch.input(tile) + position * BLOCK * batch.inputs_pitch);
+            let c = scratch.add(batch.output(tile) + position * BLOCK * batch.outputs_pitch);
+            let mut channel = 0;
+            while channel < channels {
+                let vectors = next_panel((channels - channel) / V::LANES, V::PANEL);
+                let (b, c) = (weights.add(channel * self.depth), c.add(channel));
+                match vectors {
+                    1 => self.block::<V, R, 1>(a, b, c, batch.outputs_pitch),
+                    2 => self.block::<V, R, 2>(a, b, c, batch.outputs_pitch),
+                    _ => self.block::<V, R, 4>(a, b, c, batch.outputs_pitch),
+                }
+                channel += vectors * V::LANES;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn block<V: Vector, const R: usize, const N: usize>(
+        &self,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+        pitch: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let sums = [[V::splat(0.0); N]; R];
             let sums = multiply_add(sums, a, self.input_pitch, self.depth, b);
             for (r, row) in sums.into_iter().enumerate() {
                 for (n, value) in row.into_iter().enumerate() {

@@ -151,10 +151,10 @@ impl Points<10> for Ten {
     unsafe fn input<V: Vector>(d: &[V; 10]) -> [V; 10] {
         // SAFETY: the caller's.
         unsafe {
-            // x⁸ + a·x⁶ + b·x⁴ + c·x², of every second input from `last` down.
+            // x⁸ + a·x⁶ + b·x⁴ + c·x², of every second input from `last` down; an addition for each, for several are under way.
             let half = |[a, b, c, _]: [f32; 4], last: usize| {
-                let low = d[last - 4].mul_add(V::splat(b), d[last - 6].mul(V::splat(c)));
-                low.add(d[last - 2].mul_add(V::splat(a), d[last]))
+                let high = d[last - 2].mul_add(V::splat(a), d[last]);
+                d[last - 6].mul_add(V::splat(c), d[last - 4].mul_add(V::splat(b), high))
             };
             let mut to = [V::splat(0.0); 10];
             to[0] = d[0].mul_add(V::splat(Self::ALL[3]), half(Self::ALL, 8));
