@@ -2,7 +2,7 @@
 
 use super::eight_bits::EightBits;
 use super::graph::{Convolution, Graph, Id, Layer, Node, Shape, Term};
-use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, MAX_TERMS, Tile};
+use crate::infer::kernels::{Grid, Isa, MAX_DEPTH, MAX_TERMS, Tile, WordWeights};
 use serde::{Deserialize, Serialize};
 
 /// Fewest outputs for which the transforms of a Winograd convolution pay.
@@ -20,6 +20,8 @@ pub(super) enum Method {
     Direct,
     /// Sums of products of bytes; the weights of each term.
     Codes(Vec<EightBits>),
+    /// [`Tile::F4x3`] in whole numbers.
+    Words(EightBits),
 }
 
 /// A way to compute a layer, where there is more than one.
@@ -92,17 +94,26 @@ impl Plan {
             }
             let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());
             let choice = choices.get(id).copied().flatten();
+            let words = codes.as_ref().and_then(|codes| plan.words(isa, graph, node, codes));
             let bytes_are_cheaper = |tile| match choice {
                 Some(Choice::Bytes) => true,
                 Some(Choice::Winograd) => false,
-                _ => codes_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile),
+                _ => {
+                    let words = words.as_ref().map_or(f64::INFINITY, |_| words_cost(isa, graph, node));
+                    codes_cost(isa, graph, node) < words.min(winograd_cost(isa, graph, node, tile))
+                }
             };
             let may_be_direct = plan.terms_stored(node) == 0 && !matches!(node.layer, Layer::Mean { .. });
             plan.methods[id] = Some(match (codes, tile(graph, node)) {
                 (Some(codes), None) => Method::Codes(codes),
                 (Some(codes), Some(tile)) if bytes_are_cheaper(tile) => Method::Codes(codes),
                 (_, Some(_)) if choice == Some(Choice::Direct) && may_be_direct => Method::Direct,
-                (_, Some(tile)) => Method::Winograd(tile),
+                (_, Some(tile)) => {
+                    match words.filter(|_| words_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile)) {
+                        Some(words) => Method::Words(words),
+                        None => Method::Winograd(tile),
+                    }
+                }
                 (None, None) => Method::Direct,
             });
         }
@@ -111,7 +122,11 @@ impl Plan {
 
     /// The transform that computes node `id`.
     pub(super) fn tile(&self, id: Id) -> Option<Tile> {
-        if let Some(Method::Winograd(tile)) = self.methods[id] { Some(tile) } else { None }
+        match self.methods[id] {
+            Some(Method::Winograd(tile)) => Some(tile),
+            Some(Method::Words(_)) => Some(Tile::F4x3),
+            _ => None,
+        }
     }
 
     /// The codes of a node's weights where its maps may be bytes.
@@ -126,6 +141,15 @@ impl Plan {
             return None;
         }
         terms.iter().map(|term| EightBits::of(&term.convolution)).collect()
+    }
+
+    /// The weights of a node that can be transformed in whole numbers.
+    fn words(&self, isa: Isa, graph: &Graph, node: &Node, codes: &[EightBits]) -> Option<EightBits> {
+        let ([term], [codes]) = (node.terms(), codes) else { return None };
+        let most = self.stored[term.input]?.largest_code_from_zero();
+        let fits = isa.has_words() && tile(graph, node)?.kernel() == Tile::F4x3.kernel();
+        let hold = || WordWeights::new(isa, &codes.codes, &codes.scales, most).is_some();
+        (fits && hold()).then(|| codes.clone())
     }
 
     /// Maps that the node convolves and that are bytes.
@@ -168,12 +192,21 @@ pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape, rounde
 
 /// Time in multiply-adds of f32.
 fn winograd_cost(isa: Isa, graph: &Graph, node: &Node, tile: Tile) -> f64 {
-    // Of both transforms, for each value of a tile.
-    let transforms = isa.transform_cost(tile);
+    tile_cost(graph, node, tile, 1.0, isa.transform_cost(tile))
+}
+
+/// The same of products of 16-bit numbers.
+fn words_cost(isa: Isa, graph: &Graph, node: &Node) -> f64 {
+    let (speed, transforms) = isa.word_speed();
+    tile_cost(graph, node, Tile::F4x3, speed, transforms)
+}
+
+/// Of products at so much the speed of f32, and `transforms` for each value of a tile.
+fn tile_cost(graph: &Graph, node: &Node, tile: Tile, speed: f64, transforms: f64) -> f64 {
     let inputs = graph.nodes[node.terms()[0].input].shape.channels as f64;
     let outputs = node.shape.channels as f64;
     let positions = tile.positions([node.shape.height, node.shape.width]) as f64;
-    positions * (inputs * outputs + transforms * (inputs + outputs))
+    positions * (inputs * outputs / speed + transforms * (inputs + outputs))
 }
 
 /// The same of products of bytes.

@@ -1,6 +1,7 @@
 //! One node made ready to run: weights packed, offsets resolved.
 
 mod describe;
+mod part;
 mod units;
 
 use super::graph::{Graph, Id, Layer, Shape, Term};
@@ -13,6 +14,7 @@ use crate::infer::kernels::{
     AverageRows, Band, Buffer, Finish, Grid, Isa, LANES, Output, Residual, Tap, Tile, Values, ValuesMut, bytes,
     bytes_mut, padded,
 };
+use part::Part;
 use std::cell::RefCell;
 use std::ops::Range;
 use units::in_units;
@@ -60,14 +62,6 @@ enum Work {
     },
     Pool(Windows),
     Unshuffle([usize; 2]),
-}
-
-/// A convolution by transforms.
-#[derive(Debug)]
-struct Part {
-    weights: Buffer,
-    bias: Buffer,
-    pad: [usize; 2],
 }
 
 /// How an output's channels become one.
@@ -138,16 +132,20 @@ impl Step {
                 _ => return None,
             },
             Method::Winograd(tile) => {
-                let part = |Term { input, convolution }: &Term| {
-                    let inputs = graph.nodes[*input].shape.channels;
-                    let weights = tile.weights(isa, &convolution.weights, outputs, inputs);
+                let part = |term: &Term| {
                     let mut own = bias.clone();
                     if terms.len() > 1 {
-                        own.iter_mut().zip(&convolution.bias).for_each(|(to, value)| *to = *value);
+                        own.iter_mut().zip(&term.convolution.bias).for_each(|(to, value)| *to = *value);
                     }
-                    Part { weights, bias: own, pad: convolution.pad }
+                    Part::of_floats(isa, *tile, &term.convolution, graph.nodes[term.input].shape.channels, own)
                 };
                 Work::Winograd { tile: *tile, parts: terms.iter().map(part).collect() }
+            }
+            Method::Words(codes) => {
+                let term = terms.first()?;
+                let grid = layouts[term.input].codes?;
+                let parts = vec![Part::of_words(isa, codes, &term.convolution, grid, factor, bias)?];
+                Work::Winograd { tile: Tile::F4x3, parts }
             }
             Method::Direct | Method::Codes(_) => {
                 let period = [period(&terms, 0), period(&terms, 1)];
@@ -177,7 +175,7 @@ impl Step {
         };
         let inputs = node.inputs();
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
-        let integer = matches!(method, Method::Codes(_));
+        let integer = matches!(method, Method::Codes(_) | Method::Words(_));
         Some(Self { inputs, unit, work, layout, input_layouts, residual, relu, grid, integer, direct })
     }
 
@@ -277,7 +275,7 @@ impl Step {
         &self,
         isa: Isa,
         tile: Tile,
-        Part { weights, bias, pad }: &Part,
+        part: &Part,
         index: usize,
         inputs: &[&[f32]],
         rows: Range<usize>,
@@ -285,7 +283,7 @@ impl Step {
         scratch: &mut Scratch,
     ) {
         let from = self.input_layouts[index];
-        let start = (rows.start + from.halo - pad[0]) * from.row() + (from.halo - pad[1]) * from.pitch;
+        let start = (rows.start + from.halo - part.pad[0]) * from.row() + (from.halo - part.pad[1]) * from.pitch;
         let residual = self.residual(inputs, rows.start, 0, 1);
         let band = Band {
             tile,
@@ -293,8 +291,8 @@ impl Step {
             input_row: from.row(),
             input_pitch: from.pitch,
             depth: from.shape.channels,
-            weights,
-            bias,
+            weights: part.weights(&from),
+            bias: &part.bias,
             rows: rows.len(),
             columns: self.layout.shape.width,
             out: out.from(self.layout.halo * self.layout.pitch),

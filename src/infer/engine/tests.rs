@@ -354,3 +354,4 @@ mod chain;
 mod random;
 mod simplify;
 mod tune;
+mod words;

@@ -25,6 +25,11 @@ impl Grid {
         -self.low as u8
     }
 
+    /// How far a code is from that of 0 at most.
+    pub(in super::super) fn largest_code_from_zero(self) -> u8 {
+        self.zero().max(u8::MAX - self.zero())
+    }
+
     /// The nearest multiple of the step, ties to even, as `low` … `high`; NaN stays.
     #[inline]
     pub(in super::super) fn nearest(self, value: f32) -> f32 {

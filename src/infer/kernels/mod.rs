@@ -29,7 +29,7 @@ pub(super) use pool::AverageRows;
 pub(super) use vector::BLOCK;
 use vector::Vector;
 pub(super) use window::{Window, WindowRow};
-pub(super) use winograd::{Band, Tile};
+pub(super) use winograd::{Band, BandWeights, Tile, WordWeights};
 
 /// Channels are stored in multiples of this many values, the widest vector of any instruction set.
 pub(super) const LANES: usize = 16;
@@ -78,7 +78,7 @@ impl Isa {
         {
             let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma");
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx512 && is_x86_feature_detected!("avx512vnni") {
+            if avx512 && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
                 if dot::amx::is_granted() {
                     kinds.push(Kind::Amx);
                 }

@@ -15,7 +15,12 @@ impl Step {
                 let positions = tile.positions([height, width]);
                 let planned = parts.len() * positions * self.input_layouts[0].shape.channels * channels;
                 let pooled = if parts.len() > 1 { ", pooled" } else { "" };
-                (format!("Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()), planned as u64)
+                // A product of 16 bits takes as long as two of 8.
+                let (eight_bit, planned) = if self.integer { ("8-bit ", 2 * planned) } else { ("", planned) };
+                (
+                    format!("{eight_bit}Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()),
+                    planned as u64,
+                )
             }
             Work::Gather { phases, pool, reduction, period, .. } => {
                 let mut method = if self.integer { "8-bit " } else { "" }.to_owned();

@@ -263,7 +263,7 @@ fn means_are_taken_of_codes() {
 }
 
 /// A convolution with 8-bit weights.
-fn quantized(mut c: Convolution) -> Convolution {
+pub(super) fn quantized(mut c: Convolution) -> Convolution {
     let size = c.weights.len() / c.bias.len();
     for weights in c.weights.chunks_exact_mut(size) {
         let scale = weights.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0;
@@ -333,7 +333,7 @@ fn sums_of_projections_of_bytes_are_one_layer() {
 }
 
 /// The map of node `id` by definition, not rounded, from the maps that `got` holds of the nodes before it.
-fn exact_layer(graph: &Graph, id: Id, picture: &[f32], got: &[Vec<f32>]) -> Vec<f64> {
+pub(super) fn exact_layer(graph: &Graph, id: Id, picture: &[f32], got: &[Vec<f32>]) -> Vec<f64> {
     let mut nodes: Vec<Node> = graph.nodes[..id].to_vec();
     for node in &mut nodes {
         node.layer = Layer::Input { grid: None };

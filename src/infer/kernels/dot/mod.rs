@@ -12,12 +12,15 @@ mod portable;
 mod row;
 #[cfg(test)]
 mod tests;
+mod words;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
 
 use super::{Buffer, Isa, Kind, bytes_mut, next_panel};
 pub(super) use portable::PortableDot;
+pub(super) use row::add_products;
 pub(in super::super) use row::{DotRow, DotTerm};
+pub(super) use words::{WordKernel, Words};
 
 use super::vector::Vector;
 

@@ -196,7 +196,7 @@ impl DotRow<'_> {
 /// # Safety
 /// As for [`Dot`]; `codes` is valid for `(R − 1) · step + depth` bytes, `weights` for `depth · N` times the lanes.
 #[inline(always)]
-unsafe fn add_products<D: Dot, const R: usize, const N: usize>(
+pub(in crate::infer::kernels) unsafe fn add_products<D: Dot, const R: usize, const N: usize>(
     mut block: [[D; N]; R],
     codes: *const u8,
     step: usize,

@@ -1,10 +1,11 @@
 //! A band of tiles, batch by batch: transform the inputs, multiply at each position, transform the products.
 
-use super::Band;
 use super::points::Points;
+use super::{Band, BandWeights};
 use crate::infer::kernels::source::Source;
 use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
 use crate::infer::kernels::{Residual, ValuesMut, next_panel};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// Transformed inputs or products, whichever are more, of one batch of tiles, values: few enough to stay in a second-level
@@ -13,19 +14,20 @@ const BATCH: usize = 60_000;
 
 /// Where a batch of tiles lies in scratch memory: (block of [`BLOCK`] tiles, position, tile, channel), so that the
 /// positions of one tile lie near each other.
-struct Batch {
+pub(super) struct Batch {
     /// Tiles, a multiple of [`BLOCK`].
     tiles: usize,
     positions: usize,
-    /// Values of one tile at one position.
-    inputs_pitch: usize,
+    /// Words of 4 bytes that one tile's inputs take at one position.
+    pub inputs_pitch: usize,
     /// Start of the products; 0 where they replace the transformed inputs.
     outputs_start: usize,
-    outputs_pitch: usize,
+    /// Values of one tile at one position.
+    pub outputs_pitch: usize,
 }
 
 impl Batch {
-    fn new(positions: usize, inputs_pitch: usize, channels: usize, one_panel: bool) -> Self {
+    pub(super) fn new(positions: usize, inputs_pitch: usize, channels: usize, one_panel: bool) -> Self {
         let tiles = (BATCH / (positions * inputs_pitch.max(channels))).max(1).next_multiple_of(BLOCK);
         let in_place = one_panel && channels <= inputs_pitch;
         let (outputs_start, outputs_pitch) =
@@ -38,26 +40,104 @@ impl Batch {
     }
 
     /// Where a tile's transformed inputs at position 0 start; a position follows after `BLOCK · inputs_pitch` values.
-    fn input(&self, tile: usize) -> usize {
+    pub(super) fn input(&self, tile: usize) -> usize {
         (tile / BLOCK * self.positions * BLOCK + tile % BLOCK) * self.inputs_pitch
     }
 
     /// The same for its products.
-    fn output(&self, tile: usize) -> usize {
+    pub(super) fn output(&self, tile: usize) -> usize {
         self.outputs_start + (tile / BLOCK * self.positions * BLOCK + tile % BLOCK) * self.outputs_pitch
     }
 }
 
-impl Band<'_> {
+/// The first two steps of a batch, in the arithmetic of the inputs and weights.
+pub(super) trait Products<const A: usize>: Copy {
+    /// What the products are given on as.
+    type Floats: Vector;
+
+    /// The batches of a band.
+    fn batch(self, band: &Band) -> Batch;
+
+    /// Transforms the inputs of a tile, of which the first one lies `at` values from the start.
+    ///
     /// # Safety
-    /// As for [`Vector`]; [`Band::run`] has checked the slices, and `input` is the start of its input.
+    /// As for [`Vector`]; the tile lies in the input and in the batch.
+    unsafe fn transform_input(self, band: &mut Band, batch: &Batch, tile: usize, at: usize);
+
+    /// (R tiles, depth) · (depth, N vectors of channels) at one position, from a block's first tile and a panel's first channel on.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; the tiles are transformed.
+    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, at: Block);
+}
+
+/// Some tiles of a block and channels at one position.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub position: usize,
+    pub tile: usize,
+    pub channel: usize,
+}
+
+/// Inputs and weights of f32, the inputs read from S and transformed by the points P.
+pub(super) struct Floats<V, S, P, const M: usize>(S, PhantomData<(V, P)>);
+
+impl<V, S, P, const M: usize> Floats<V, S, P, M> {
+    pub(super) fn new(input: S) -> Self {
+        Self(input, PhantomData)
+    }
+}
+
+impl<V, S: Copy, P, const M: usize> Clone for Floats<V, S, P, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, S: Copy, P, const M: usize> Copy for Floats<V, S, P, M> {}
+
+impl<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize> Products<A> for Floats<V, S, P, M> {
+    type Floats = V;
+
+    fn batch(self, band: &Band) -> Batch {
+        let channels = band.bias.len();
+        Batch::new(A * A, band.input_pitch, channels, channels <= V::PANEL * V::LANES)
+    }
+
     #[inline(always)]
-    pub(super) unsafe fn batches<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(
-        &mut self,
-        input: S,
-    ) {
-        let channels = self.bias.len();
-        let batch = Batch::new(A * A, self.input_pitch, channels, channels <= V::PANEL * V::LANES);
+    unsafe fn transform_input(self, band: &mut Band, batch: &Batch, tile: usize, at: usize) {
+        // SAFETY: the caller's.
+        unsafe { band.transform_input::<V, S, P, A, M>(batch, tile, self.0.from(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, at: Block) {
+        let BandWeights::Floats(weights) = band.weights else { return };
+        // SAFETY: the caller's.
+        unsafe {
+            let scratch = band.scratch.as_mut_ptr();
+            let inputs = scratch.add(batch.input(at.tile) + at.position * BLOCK * batch.inputs_pitch);
+            let outputs = scratch.add(batch.output(at.tile) + at.position * BLOCK * batch.outputs_pitch + at.channel);
+            let weights = weights.as_ptr().add((at.position * band.bias.len() + at.channel) * band.depth);
+            let sums = [[V::splat(0.0); N]; R];
+            let sums = multiply_add(sums, inputs, band.input_pitch, band.depth, weights);
+            for (r, row) in sums.into_iter().enumerate() {
+                for (n, value) in row.into_iter().enumerate() {
+                    value.store(outputs.add(r * batch.outputs_pitch + n * V::LANES));
+                }
+            }
+        }
+    }
+}
+
+impl Band<'_> {
+    /// Computes the band; products are transformed by the points P.
+    ///
+    /// # Safety
+    /// As for [`Vector`]; [`Band::run`] has checked the slices, and `products` starts where the input does.
+    #[inline(always)]
+    pub(super) unsafe fn batches<T: Products<A>, P: Points<A>, const A: usize, const M: usize>(&mut self, products: T) {
+        let batch = products.batch(self);
         self.scratch.reserve(batch.scratch());
         let across = self.columns.div_ceil(M);
         let all = self.rows.div_ceil(M) * across;
@@ -67,18 +147,25 @@ impl Band<'_> {
             unsafe {
                 for tile in 0..tiles {
                     let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
-                    let from = input.from(row * self.input_row + column * self.input_pitch);
-                    self.transform_input::<V, S, P, A, M>(&batch, tile, from);
+                    let at = row * self.input_row + column * self.input_pitch;
+                    products.transform_input(self, &batch, tile, at);
                 }
                 for position in 0..A * A {
-                    self.multiply::<V>(&batch, position, tiles);
+                    // `batch.tiles` is a multiple of BLOCK, so that the last block is within the batch.
+                    for tile in (0..tiles).step_by(BLOCK) {
+                        match tiles - tile {
+                            1 | 2 => self.panels::<T, A, 2>(products, &batch, position, tile),
+                            3 | 4 => self.panels::<T, A, 4>(products, &batch, position, tile),
+                            _ => self.panels::<T, A, BLOCK>(products, &batch, position, tile),
+                        }
+                    }
                 }
                 for tile in 0..tiles {
                     let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
                     if row + M <= self.rows && column + M <= self.columns {
-                        self.transform_output::<V, P, A, M, true>(&batch, tile, row, column);
+                        self.transform_output::<T::Floats, P, A, M, true>(&batch, tile, row, column);
                     } else {
-                        self.transform_output::<V, P, A, M, false>(&batch, tile, row, column);
+                        self.transform_output::<T::Floats, P, A, M, false>(&batch, tile, row, column);
                     }
                 }
             }
@@ -124,62 +211,29 @@ impl Band<'_> {
         }
     }
 
-    /// (tiles, depth) · (depth, channels) at one position.
+    /// All channels of R tiles at one position.
     #[inline(always)]
-    unsafe fn multiply<V: Vector>(&mut self, batch: &Batch, position: usize, tiles: usize) {
-        // SAFETY: the caller's; `batch.tiles` is a multiple of BLOCK, so that the last block of tiles is within the batch.
-        unsafe {
-            for tile in (0..tiles).step_by(BLOCK) {
-                match tiles - tile {
-                    1 | 2 => self.panels::<V, 2>(batch, position, tile),
-                    3 | 4 => self.panels::<V, 4>(batch, position, tile),
-                    _ => self.panels::<V, BLOCK>(batch, position, tile),
-                }
-            }
-        }
-    }
-
-    /// The same for R tiles of one block, from its first one on.
-    #[inline(always)]
-    unsafe fn panels<V: Vector, const R: usize>(&mut self, batch: &Batch, position: usize, tile: usize) {
-        let channels = self.bias.len();
-        // SAFETY: the caller's.
-        unsafe {
-            let weights = self.weights.as_ptr().add(position * self.depth * channels);
-            let scratch = self.scratch.as_mut_ptr();
-            let a = scratch.add(batch.input(tile) + position * BLOCK * batch.inputs_pitch);
-            let c = scratch.add(batch.output(tile) + position * BLOCK * batch.outputs_pitch);
-            let mut channel = 0;
-            while channel < channels {
-                let vectors = next_panel((channels - channel) / V::LANES, V::PANEL);
-                let (b, c) = (weights.add(channel * self.depth), c.add(channel));
-                match vectors {
-                    1 => self.block::<V, R, 1>(a, b, c, batch.outputs_pitch),
-                    2 => self.block::<V, R, 2>(a, b, c, batch.outputs_pitch),
-                    _ => self.block::<V, R, 4>(a, b, c, batch.outputs_pitch),
-                }
-                channel += vectors * V::LANES;
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn block<V: Vector, const R: usize, const N: usize>(
-        &self,
-        a: *const f32,
-        b: *const f32,
-        c: *mut f32,
-        pitch: usize,
+    unsafe fn panels<T: Products<A>, const A: usize, const R: usize>(
+        &mut self,
+        products: T,
+        batch: &Batch,
+        position: usize,
+        tile: usize,
     ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let sums = [[V::splat(0.0); N]; R];
-            let sums = multiply_add(sums, a, self.input_pitch, self.depth, b);
-            for (r, row) in sums.into_iter().enumerate() {
-                for (n, value) in row.into_iter().enumerate() {
-                    value.store(c.add(r * pitch + n * V::LANES));
+        let channels = self.bias.len();
+        let mut channel = 0;
+        while channel < channels {
+            let vectors = next_panel((channels - channel) / T::Floats::LANES, T::Floats::PANEL);
+            let at = Block { position, tile, channel };
+            // SAFETY: the caller's.
+            unsafe {
+                match vectors {
+                    1 => products.multiply::<R, 1>(self, batch, at),
+                    2 => products.multiply::<R, 2>(self, batch, at),
+                    _ => products.multiply::<R, 4>(self, batch, at),
                 }
             }
+            channel += vectors * T::Floats::LANES;
         }
     }
 

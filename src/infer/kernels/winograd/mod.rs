@@ -4,11 +4,14 @@
 mod batch;
 mod points;
 mod weights;
+mod words;
 
 use super::source::Source;
 use super::vector::Vector;
 use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
-use points::{Eight, Six, Ten};
+use batch::Floats;
+use points::{Eight, Points, Six, Ten};
+pub(in super::super) use words::WordWeights;
 
 /// A convolution that has a transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl Tile {
     }
 
     /// Outputs along one side.
-    pub(in super::super) fn outputs(self) -> usize {
+    pub(in super::super) const fn outputs(self) -> usize {
         match self {
             Self::F4x3 | Self::F4x5 => 4,
             Self::F5x4 => 5,
@@ -50,7 +53,7 @@ impl Tile {
     }
 
     /// Inputs along one side.
-    pub(in super::super) fn inputs(self) -> usize {
+    pub(in super::super) const fn inputs(self) -> usize {
         self.kernel() + self.outputs() - 1
     }
 
@@ -60,7 +63,7 @@ impl Tile {
     }
 
     /// Rows and columns of the kernel.
-    pub(in super::super) fn kernel(self) -> usize {
+    pub(in super::super) const fn kernel(self) -> usize {
         match self {
             Self::F4x3 | Self::F8x3 => 3,
             Self::F5x4 => 4,
@@ -82,6 +85,15 @@ impl Isa {
     }
 }
 
+/// The weights of all positions.
+#[derive(Clone, Copy)]
+pub(in super::super) enum BandWeights<'a> {
+    /// From [`Tile::weights`].
+    Floats(&'a [f32]),
+    /// Of a map in codes, where `zero` is the code of 0, by [`Tile::F4x3`] on what [`Isa::has_words`].
+    Words { weights: &'a WordWeights, zero: u8 },
+}
+
 /// Rows of a convolution's outputs.
 pub(in super::super) struct Band<'a> {
     pub tile: Tile,
@@ -93,8 +105,7 @@ pub(in super::super) struct Band<'a> {
     pub input_pitch: usize,
     /// Channels of the input, at most its pitch.
     pub depth: usize,
-    /// From [`Tile::weights`].
-    pub weights: &'a [f32],
+    pub weights: BandWeights<'a>,
     /// One value a channel of the output; their number is the output's pitch.
     pub bias: &'a [f32],
     /// Rows of outputs.
@@ -130,7 +141,16 @@ impl Band<'_> {
         let last = |outputs: usize| outputs.next_multiple_of(step) - step + side - 1;
         let end = last(rows) * self.input_row + (last(columns) + 1) * self.input_pitch;
         assert!(end <= self.input.len(), "tiles in their map");
-        assert_eq!(self.weights.len(), side * side * self.depth * channels, "weights of all positions");
+        match self.weights {
+            BandWeights::Floats(weights) => {
+                assert_eq!(weights.len(), side * side * self.depth * channels, "weights of all positions");
+            }
+            BandWeights::Words { weights, .. } => {
+                assert!(weights.fit(self.depth, channels), "weights of all positions");
+                assert!(self.tile == Tile::F4x3 && isa.has_words(), "a transform of whole numbers");
+                assert!(matches!(self.input, Values::Codes(_)) && end + words::BEYOND <= self.input.len(), "codes");
+            }
+        }
         assert!((rows - 1) * self.out_row + columns * channels <= self.out.len(), "outputs in their slice");
         if let Some(residual) = &self.residual {
             let end = (rows - 1) * residual.step + columns * channels;
@@ -138,7 +158,12 @@ impl Band<'_> {
         }
         assert!(!self.adds || (matches!(self.out, ValuesMut::Floats(_)) && self.finish.grid.is_none()), "exact values");
         // SAFETY: the assertions bound every access to the maps; `Batch::new` sizes the scratch memory.
-        unsafe { isa.run(self) }
+        unsafe {
+            match self.weights {
+                BandWeights::Floats(_) => isa.run(self),
+                BandWeights::Words { .. } => isa.run_words(self),
+            }
+        }
     }
 }
 
@@ -161,12 +186,18 @@ impl Band<'_> {
         // SAFETY: the caller's.
         unsafe {
             match self.tile {
-                Tile::F4x3 => self.batches::<V, S, Six, 6, 4>(input),
-                Tile::F4x5 => self.batches::<V, S, Eight, 8, 4>(input),
-                Tile::F5x4 => self.batches::<V, S, Eight, 8, 5>(input),
-                Tile::F8x3 => self.batches::<V, S, Ten, 10, 8>(input),
-                Tile::F6x5 => self.batches::<V, S, Ten, 10, 6>(input),
+                Tile::F4x3 => self.floats::<V, S, Six, 6, 4>(input),
+                Tile::F4x5 => self.floats::<V, S, Eight, 8, 4>(input),
+                Tile::F5x4 => self.floats::<V, S, Eight, 8, 5>(input),
+                Tile::F8x3 => self.floats::<V, S, Ten, 10, 8>(input),
+                Tile::F6x5 => self.floats::<V, S, Ten, 10, 6>(input),
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn floats<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(&mut self, input: S) {
+        // SAFETY: the caller's.
+        unsafe { self.batches::<_, P, A, M>(Floats::<V, S, P, M>::new(input)) }
     }
 }

@@ -33,7 +33,17 @@ impl Tile {
 
     /// G: row i evaluates a kernel at point i, scaled so that the other two transforms have few factors.
     fn weight_transform(self) -> Vec<Vec<f64>> {
-        let points: &[(f64, f64)] = match self {
+        let points = self.points();
+        let power = |(point, scale): &(f64, f64)| (0..self.kernel()).map(|j| scale * point.powi(j as i32)).collect();
+        let mut rows: Vec<Vec<f64>> = points.iter().map(power).collect();
+        let mut infinity = vec![0.0; self.kernel()];
+        infinity[self.kernel() - 1] = 1.0;
+        rows.push(infinity);
+        rows
+    }
+    /// The points but the last, which is ∞, and the scale of each.
+    pub(super) fn points(self) -> &'static [(f64, f64)] {
+        match self {
             Self::F4x3 => {
                 &[(0.0, 1.0 / 4.0), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)]
             }
@@ -57,12 +67,6 @@ impl Tile {
                 (1.25, -32768.0 / 184275.0),
                 (-1.25, -32768.0 / 184275.0),
             ],
-        };
-        let power = |(point, scale): &(f64, f64)| (0..self.kernel()).map(|j| scale * point.powi(j as i32)).collect();
-        let mut rows: Vec<Vec<f64>> = points.iter().map(power).collect();
-        let mut infinity = vec![0.0; self.kernel()];
-        infinity[self.kernel() - 1] = 1.0;
-        rows.push(infinity);
-        rows
+        }
     }
 }
