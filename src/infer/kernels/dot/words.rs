@@ -55,17 +55,17 @@ impl Isa {
     /// [`Isa::has_words`], and every access that `kernel` describes lies in its slices.
     pub(in super::super) unsafe fn run_words(self, kernel: impl WordKernel) {
         // SAFETY: as for `Isa::run`.
+        #[cfg(target_arch = "x86_64")]
         unsafe {
             match self.0 {
-                #[cfg(target_arch = "x86_64")]
                 Kind::Amx | Kind::Avx512Vnni => x86::with_avx512(kernel),
-                #[cfg(target_arch = "x86_64")]
                 Kind::AvxVnni => x86::with_avx(kernel),
-                #[cfg(target_arch = "x86_64")]
                 Kind::Avx2 => x86::with_avx2(kernel),
                 _ => drop(kernel),
             }
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        drop(kernel);
     }
 }
 
