@@ -94,26 +94,21 @@ impl Plan {
             }
             let codes = weights[id].take().filter(|_| plan.terms_stored(node) == node.terms().len());
             let choice = choices.get(id).copied().flatten();
+            let cheaper = |tile| words_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile);
             let words = codes.as_ref().and_then(|codes| plan.words(isa, graph, node, codes));
+            let words = words.filter(|_| tile(graph, node).is_some_and(cheaper));
             let bytes_are_cheaper = |tile| match choice {
                 Some(Choice::Bytes) => true,
                 Some(Choice::Winograd) => false,
-                _ => {
-                    let words = words.as_ref().map_or(f64::INFINITY, |_| words_cost(isa, graph, node));
-                    codes_cost(isa, graph, node) < words.min(winograd_cost(isa, graph, node, tile))
-                }
+                _ if words.is_some() => codes_cost(isa, graph, node) < words_cost(isa, graph, node),
+                _ => codes_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile),
             };
             let may_be_direct = plan.terms_stored(node) == 0 && !matches!(node.layer, Layer::Mean { .. });
             plan.methods[id] = Some(match (codes, tile(graph, node)) {
                 (Some(codes), None) => Method::Codes(codes),
                 (Some(codes), Some(tile)) if bytes_are_cheaper(tile) => Method::Codes(codes),
                 (_, Some(_)) if choice == Some(Choice::Direct) && may_be_direct => Method::Direct,
-                (_, Some(tile)) => {
-                    match words.filter(|_| words_cost(isa, graph, node) < winograd_cost(isa, graph, node, tile)) {
-                        Some(words) => Method::Words(words),
-                        None => Method::Winograd(tile),
-                    }
-                }
+                (_, Some(tile)) => words.map_or(Method::Winograd(tile), Method::Words),
                 (None, None) => Method::Direct,
             });
         }

@@ -55,7 +55,7 @@ pub(super) trait Products<const A: usize>: Copy {
     /// What the products are given on as.
     type Floats: Vector;
 
-    /// The batches of a band.
+    /// How a band is divided.
     fn batch(self, band: &Band) -> Batch;
 
     /// Transforms the inputs of a tile, of which the first one lies `at` values from the start.

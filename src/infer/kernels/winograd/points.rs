@@ -151,7 +151,7 @@ impl Points<10> for Ten {
     unsafe fn input<V: Vector>(d: &[V; 10]) -> [V; 10] {
         // SAFETY: the caller's.
         unsafe {
-            // x⁸ + a·x⁶ + b·x⁴ + c·x², of every second input from `last` down; an addition for each, for several are under way.
+            // x⁸ + a·x⁶ + b·x⁴ + c·x², of every second input from `last` down, in one chain: there are ten to work on at a time.
             let half = |[a, b, c, _]: [f32; 4], last: usize| {
                 let high = d[last - 2].mul_add(V::splat(a), d[last]);
                 d[last - 6].mul_add(V::splat(c), d[last - 4].mul_add(V::splat(b), high))

@@ -41,6 +41,7 @@ impl Tile {
         rows.push(infinity);
         rows
     }
+
     /// The points but the last, which is ∞, and the scale of each.
     pub(super) fn points(self) -> &'static [(f64, f64)] {
         match self {
