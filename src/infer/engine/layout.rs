@@ -110,11 +110,11 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
         for term in node.terms() {
             let input = graph.nodes[term.input].shape;
             for (axis, size) in [input.height, input.width].into_iter().enumerate() {
-                let border = match plan.tile(id) {
+                let transformed = plan.tile(id).filter(|tile| term.convolution.kernel[axis] == tile.kernel());
+                let border = match transformed {
                     Some(tile) => {
-                        let outputs = node.convolved()[axis].next_multiple_of(tile.outputs());
-                        let end = outputs - tile.outputs() + tile.inputs() - term.convolution.pad[axis];
-                        term.convolution.pad[axis].max(end.saturating_sub(size))
+                        let pad = tile.pad(term.convolution.pad)[axis];
+                        pad.max((tile.reach(node.convolved()[axis]) - pad).saturating_sub(size))
                     }
                     None => {
                         let period = taps::period(node.terms(), axis);

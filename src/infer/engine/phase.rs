@@ -62,20 +62,7 @@ impl Phase {
         place: Place,
     ) -> Self {
         let channels = bias.len();
-        let mut taps: Vec<MapTap> = Vec::new();
-        let mut matrix: Vec<f32> = Vec::new();
-        for (source, Term { input, convolution }) in terms.iter().enumerate() {
-            let depth = layouts[*input].shape.channels;
-            for (tap, element) in elements(source, &terms[source], &layouts[*input], depth, place) {
-                push_merged(&mut taps, tap);
-                let size = convolution.kernel[0] * convolution.kernel[1];
-                for channel in 0..depth {
-                    let weight = |output: usize| convolution.weights[(output * depth + channel) * size + element];
-                    matrix.extend((0..convolution.bias.len()).map(weight));
-                    matrix.resize(matrix.len() + channels - convolution.bias.len(), 0.0);
-                }
-            }
-        }
+        let (taps, mut matrix) = gathered(terms, layouts, channels, place);
         let depth = matrix.len() / channels.max(1);
         if !squares {
             let weights = isa.pack(&matrix, channels, false);
@@ -86,7 +73,17 @@ impl Phase {
         matrix.extend_from_slice(bias);
         to_lower_triangle(&mut matrix, channels);
         let bias = Buffer::from(&matrix[depth * channels..]);
-        let weights = isa.pack(&matrix[..depth * channels], channels, true);
+        Self::of_triangle(isa, taps, &matrix[..depth * channels], bias)
+    }
+
+    /// Sums of f32 of 1 × 1 convolutions, in whose weights no input reaches outputs past its own number among all inputs.
+    pub(super) fn of_triangular(isa: Isa, terms: &[Term], layouts: &[Layout], bias: Buffer) -> Self {
+        let (taps, matrix) = gathered(terms, layouts, bias.len(), Place { period: [1, 1], phase: [0, 0] });
+        Self::of_triangle(isa, taps, &matrix, bias)
+    }
+
+    fn of_triangle(isa: Isa, taps: Vec<MapTap>, matrix: &[f32], bias: Buffer) -> Self {
+        let weights = isa.pack(matrix, bias.len(), true);
         let multiplications = weights.len();
         Self { taps, arithmetic: Arithmetic::Floats { weights, bias, triangle: true }, multiplications }
     }
@@ -181,6 +178,24 @@ impl Phase {
             }
         }
     }
+}
+
+/// The inputs that each output of a phase takes, and their weights, (input, channel).
+fn gathered(terms: &[Term], layouts: &[Layout], channels: usize, place: Place) -> (Vec<MapTap>, Vec<f32>) {
+    let (mut taps, mut matrix): (Vec<MapTap>, Vec<f32>) = Default::default();
+    for (source, term @ Term { input, convolution }) in terms.iter().enumerate() {
+        let depth = layouts[*input].shape.channels;
+        for (tap, element) in elements(source, term, &layouts[*input], depth, place) {
+            push_merged(&mut taps, tap);
+            let size = convolution.kernel[0] * convolution.kernel[1];
+            for channel in 0..depth {
+                let weight = |output: usize| convolution.weights[(output * depth + channel) * size + element];
+                matrix.extend((0..convolution.bias.len()).map(weight));
+                matrix.resize(matrix.len() + channels - convolution.bias.len(), 0.0);
+            }
+        }
+    }
+    (taps, matrix)
 }
 
 /// The kernel elements that the outputs of a phase take, with where each one's `depth` inputs lie.

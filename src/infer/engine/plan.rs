@@ -10,6 +10,9 @@ pub(super) const WINOGRAD_OUTPUTS: usize = 64;
 /// Fewest channels of the input for which they pay.
 pub(super) const WINOGRAD_CHANNELS: usize = 8;
 
+/// How many weights [`Tile::T8x3`] has more than the convolution, for one channel of either side.
+const MORE_WEIGHTS: usize = 36 - 9;
+
 /// How a layer's convolutions are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Method {
@@ -109,7 +112,9 @@ impl Plan {
                 (Some(codes), Some(tile)) if bytes_are_cheaper(tile) => Method::Codes(codes),
                 (_, Some(_)) if choice == Some(Choice::Direct) && may_be_direct => Method::Direct,
                 (_, Some(tile)) => words.map_or(Method::Winograd(tile), Method::Words),
-                (None, None) => Method::Direct,
+                (None, None) => squares_tile(graph, node)
+                    .filter(|_| choice != Some(Choice::Direct))
+                    .map_or(Method::Direct, Method::Winograd),
             });
         }
         plan
@@ -167,21 +172,44 @@ fn tile(graph: &Graph, node: &Node) -> Option<Tile> {
     let (Layer::Convolve { terms, pool: false, .. } | Layer::Mean { terms, .. }) = &node.layer else { return None };
     let [term, others @ ..] = &terms[..] else { return None };
     let rounded = node.grid().is_some();
-    let tile = |term: &Term| winograd(&term.convolution, graph.nodes[term.input].shape, node.shape, rounded);
+    let tile = |term: &Term| {
+        let input = &graph.nodes[term.input];
+        // Codes that stand for 0 are not made up for in outputs of different taps.
+        let fits = input.grid().is_none() || !term.convolution.transposed;
+        winograd(&term.convolution, input.shape, node.shape, rounded).filter(|_| fits)
+    };
     let same = others.is_empty() || matches!(node.layer, Layer::Mean { .. });
     tile(term).filter(|found| same && others.iter().all(|term| tile(term) == Some(*found)))
+}
+
+/// The transform that could compute one of the terms whose sum is squared, where the others take each pixel by itself and no map is
+/// held in 8 bits.
+fn squares_tile(graph: &Graph, node: &Node) -> Option<Tile> {
+    let Layer::Squares { terms } = &node.layer else { return None };
+    let (mut main, others): (Vec<&Term>, Vec<&Term>) = terms.iter().partition(|term| term.convolution.transposed);
+    let exact = terms.iter().all(|term| graph.nodes[term.input].grid().is_none());
+    let main = main.pop().filter(|_| main.is_empty() && exact)?;
+    let outputs = Shape { channels: main.convolution.bias.len(), ..node.shape };
+    let pointwise = others.iter().all(|term| term.convolution.is_pointwise());
+    winograd(&main.convolution, graph.nodes[main.input].shape, outputs, false).filter(|_| pointwise)
 }
 
 /// The transform that could compute a convolution from one map to another with the fewest products; `rounded` outputs are held
 /// in 8 bits.
 pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape, rounded: bool) -> Option<Tile> {
     let [kernel, columns] = convolution.kernel;
-    let fits = kernel == columns
-        && !convolution.transposed
-        && convolution.stride == [1, 1]
-        && from.channels >= WINOGRAD_CHANNELS
-        && to.height * to.width >= WINOGRAD_OUTPUTS;
-    let tiles = Tile::for_kernel(kernel, rounded).iter().copied().filter(|_| fits);
+    let enough = from.channels >= WINOGRAD_CHANNELS && to.height * to.width >= WINOGRAD_OUTPUTS;
+    let tiles: &[Tile] = if convolution.transposed {
+        let fits = kernel == 3 && convolution.stride == [2, 2] && convolution.pad == [1, 1];
+        // Its weights take four times the memory, which must be little next to the map.
+        let few = MORE_WEIGHTS * from.channels <= to.height * to.width;
+        if fits && few { &[Tile::T8x3] } else { &[] }
+    } else if convolution.stride == [1, 1] {
+        Tile::for_kernel(kernel, rounded)
+    } else {
+        &[]
+    };
+    let tiles = tiles.iter().copied().filter(|_| kernel == columns && enough);
     tiles.min_by_key(|tile| tile.positions([to.height, to.width]))
 }
 

@@ -2,6 +2,8 @@
 
 mod describe;
 mod part;
+mod rows;
+mod squares;
 mod units;
 
 use super::graph::{Graph, Id, Layer, Shape, Term};
@@ -11,10 +13,10 @@ use super::plan::{Method, Plan};
 use super::pool::{Windows, unshuffle};
 use super::taps::period;
 use crate::infer::kernels::{
-    AverageRows, Band, Buffer, Finish, Grid, Isa, LANES, Output, Residual, Tap, Tile, Values, ValuesMut, bytes,
-    bytes_mut, padded,
+    Band, Buffer, Finish, Grid, Isa, Output, Residual, Tap, Tile, Values, ValuesMut, bytes, bytes_mut, padded,
 };
 use part::Part;
+use squares::Squares;
 use std::cell::RefCell;
 use std::ops::Range;
 use units::in_units;
@@ -60,6 +62,7 @@ enum Work {
         /// Rows follow each other without a border, in all maps alike.
         seamless: bool,
     },
+    Squares(Squares),
     Pool(Windows),
     Unshuffle([usize; 2]),
 }
@@ -78,6 +81,7 @@ struct Scratch {
     buffer: Buffer,
     taps: Vec<Tap>,
     least: Vec<f32>,
+    beside: Buffer,
 }
 
 thread_local! {
@@ -98,7 +102,7 @@ impl Step {
             let reads = layouts[term.input].codes.filter(|_| matches!(method, Method::Winograd(_)));
             in_units(term, reads, factor)
         };
-        let terms: Vec<Term> = node.terms().iter().map(scaled).collect();
+        let mut terms: Vec<Term> = node.terms().iter().map(scaled).collect();
         let outputs = terms.first().map_or(node.shape.channels, |term| term.convolution.bias.len());
         let mut bias = Buffer::zeroed(padded(outputs));
         for term in &terms {
@@ -131,6 +135,10 @@ impl Step {
                 Layer::Unshuffle { before, .. } => Work::Unshuffle(*before),
                 _ => return None,
             },
+            Method::Winograd(tile) if reduction == Some(Reduction::Squares) => {
+                terms.sort_by_key(|term| !term.convolution.transposed);
+                Work::Squares(Squares::new(isa, *tile, &terms, layouts, &bias)?)
+            }
             Method::Winograd(tile) => {
                 let part = |term: &Term| {
                     let mut own = bias.clone();
@@ -169,11 +177,13 @@ impl Step {
             }
         };
         let unit = match &work {
-            Work::Winograd { tile, .. } => tile.outputs(),
+            Work::Winograd { tile, .. } | Work::Squares(Squares { tile, .. }) => tile.outputs(),
             Work::Gather { period, .. } => period[0],
             Work::Pool(_) | Work::Unshuffle(_) => 1,
         };
-        let inputs = node.inputs();
+        // In the order of the terms, which is not the node's everywhere.
+        let inputs: Vec<Id> = terms.iter().map(|term| term.input).chain(node.residual()).collect();
+        let inputs = if terms.is_empty() { node.inputs() } else { inputs };
         let input_layouts = inputs.iter().map(|input| layouts[*input]).collect();
         let integer = matches!(method, Method::Codes(_) | Method::Words(_));
         Some(Self { inputs, unit, work, layout, input_layouts, residual, relu, grid, integer, direct })
@@ -224,11 +234,14 @@ impl Step {
             _ => {}
         }
         let mut out = self.stored_mut(out);
+        let start = self.layout.halo * self.layout.pitch;
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
             Work::Pool(_) | Work::Unshuffle(_) => {}
+            Work::Squares(squares) => self.squares(isa, squares, inputs, rows, out.from(start), scratch),
             Work::Winograd { tile, parts } => {
                 for (index, part) in parts.iter().enumerate() {
-                    self.band(isa, *tile, part, index, inputs, rows.clone(), out.from(0), scratch);
+                    let rows = rows.clone();
+                    self.band(*tile, part, index, inputs, rows, out.from(start), &mut scratch.buffer).run(isa);
                 }
             }
             Work::Gather { phases, pool: false, reduction, seamless, .. }
@@ -270,93 +283,39 @@ impl Step {
         });
     }
 
+    /// Rows of a convolution by transforms of the input of that index; `out` starts with the first output.
     #[allow(clippy::too_many_arguments)]
-    fn band(
-        &self,
-        isa: Isa,
+    fn band<'a>(
+        &'a self,
         tile: Tile,
-        part: &Part,
+        part: &'a Part,
         index: usize,
-        inputs: &[&[f32]],
+        inputs: &[&'a [f32]],
         rows: Range<usize>,
-        mut out: ValuesMut,
-        scratch: &mut Scratch,
-    ) {
-        let from = self.input_layouts[index];
-        let start = (rows.start + from.halo - part.pad[0]) * from.row() + (from.halo - part.pad[1]) * from.pitch;
+        out: ValuesMut<'a>,
+        scratch: &'a mut Buffer,
+    ) -> Band<'a> {
+        let from = &self.input_layouts[index];
+        let first = rows.start / tile.outputs() * tile.step();
+        let start = (first + from.halo - part.pad[0]) * from.row() + (from.halo - part.pad[1]) * from.pitch;
         let residual = self.residual(inputs, rows.start, 0, 1);
-        let band = Band {
+        Band {
             tile,
             input: from.stored(inputs[index]).from(start),
             input_row: from.row(),
             input_pitch: from.pitch,
             depth: from.shape.channels,
-            weights: part.weights(&from),
+            weights: part.weights(from),
             bias: &part.bias,
             rows: rows.len(),
             columns: self.layout.shape.width,
-            out: out.from(self.layout.halo * self.layout.pitch),
+            out,
             out_row: self.layout.row(),
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
             finish: self.finish(),
+            squares: None,
             adds: index > 0,
-            scratch: &mut scratch.buffer,
-        };
-        band.run(isa);
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn smallest(
-        &self,
-        isa: Isa,
-        phases: &[Phase],
-        seamless: bool,
-        inputs: &[&[f32]],
-        rows: Range<usize>,
-        out: ValuesMut,
-        Scratch { taps, least, .. }: &mut Scratch,
-    ) {
-        let (ValuesMut::Floats(out), [phase]) = (out, phases) else { return };
-        let Layout { shape: Shape { width, .. }, halo, pitch, .. } = self.layout;
-        let rows_at_once = if seamless { rows.len() } else { 1 };
-        for (index, row) in rows.clone().enumerate().step_by(rows_at_once.max(1)) {
-            let count = rows_at_once * width;
-            least.clear();
-            least.resize(count * LANES, f32::INFINITY);
-            let output = Output::Smallest { least };
-            phase.row(isa, inputs, &self.input_layouts, row, count, output, taps);
-            let pixels = out[index * self.layout.row() + halo * pitch..].iter_mut().step_by(pitch);
-            for (pixel, least) in pixels.zip(least.chunks_exact(LANES)) {
-                *pixel = least.iter().copied().fold(f32::INFINITY, f32::min);
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn pooled(
-        &self,
-        isa: Isa,
-        phases: &[Phase],
-        inputs: &[&[f32]],
-        rows: Range<usize>,
-        mut out: ValuesMut,
-        Scratch { buffer, taps, .. }: &mut Scratch,
-    ) {
-        let (pitch, width) = (self.layout.pitch, self.layout.shape.width);
-        buffer.reserve(4 * width * pitch);
-        for (index, row) in rows.enumerate() {
-            let (top, bottom) = buffer[..4 * width * pitch].split_at_mut(2 * width * pitch);
-            for (y, line) in [&mut *top, &mut *bottom].into_iter().enumerate() {
-                for phase in phases {
-                    let finish = Finish { grid: None, ..self.finish() };
-                    let out = ValuesMut::Floats(&mut *line);
-                    let output = Output::Pixels { out, step: pitch, residual: None, finish };
-                    phase.row(isa, inputs, &self.input_layouts, 2 * row + y, 2 * width, output, taps);
-                }
-            }
-            let out = out.from(index * self.layout.row() + self.layout.halo * pitch);
-            let finish = Finish { relu: false, grid: self.grid };
-            AverageRows { top, bottom, out, count: width, pitch, finish }.run(isa);
+            scratch,
         }
     }
 

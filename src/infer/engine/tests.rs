@@ -353,5 +353,6 @@ fn smallest_of_many_channels() {
 mod chain;
 mod random;
 mod simplify;
+mod sub_pixel;
 mod tune;
 mod words;

@@ -1,8 +1,12 @@
 //! What a step does, in words and numbers.
 
 use super::super::graph::Shape;
+use super::squares::Squares;
 use super::{Reduction, Step, Work};
 use crate::infer::Operator;
+use crate::infer::kernels::Tile;
+
+const SQUARED: &str = ", squared and summed";
 
 impl Step {
     /// What it computes and how.
@@ -17,10 +21,13 @@ impl Step {
                 let pooled = if parts.len() > 1 { ", pooled" } else { "" };
                 // A product of 16 bits takes as long as two of 8.
                 let (eight_bit, planned) = if self.integer { ("8-bit ", 2 * planned) } else { ("", planned) };
-                (
-                    format!("{eight_bit}Winograd F({0}×{0}, {1}×{1}){pooled}", tile.outputs(), tile.kernel()),
-                    planned as u64,
-                )
+                (format!("{eight_bit}{}{pooled}", winograd(*tile)), planned as u64)
+            }
+            Work::Squares(Squares { tile, part, beside }) => {
+                let added = beside.as_ref().map_or(0, |beside| height * width * beside.phase.multiplications);
+                let outputs = part.bias.len();
+                let planned = tile.positions([height, width]) * self.input_layouts[0].shape.channels * outputs;
+                (winograd(*tile) + SQUARED, (planned + added) as u64)
             }
             Work::Gather { phases, pool, reduction, period, .. } => {
                 let mut method = if self.integer { "8-bit " } else { "" }.to_owned();
@@ -31,7 +38,7 @@ impl Step {
                     _ => "sub-pixel",
                 };
                 method += match reduction {
-                    Some(Reduction::Squares) => ", squared and summed",
+                    Some(Reduction::Squares) => SQUARED,
                     Some(Reduction::Smallest) => ", smallest",
                     None => "",
                 };
@@ -52,5 +59,13 @@ impl Step {
         let method = method + if rounded { ", rounded to 8 bits" } else { "" };
         let shape = [channels, height, width];
         Operator { name: name.to_owned(), method, integer: self.integer, shape, direct: self.direct, planned }
+    }
+}
+
+fn winograd(tile: Tile) -> String {
+    match tile {
+        // Of four phases, the one with most taps.
+        Tile::T8x3 => "sub-pixel Winograd F(4×4, 2×2)".to_owned(),
+        _ => format!("Winograd F({0}×{0}, {1}×{1})", tile.outputs(), tile.kernel()),
     }
 }

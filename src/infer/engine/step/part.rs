@@ -22,7 +22,7 @@ enum Transformed {
 impl Part {
     pub(super) fn of_floats(isa: Isa, tile: Tile, convolution: &Convolution, inputs: usize, bias: Buffer) -> Self {
         let weights = tile.weights(isa, &convolution.weights, convolution.bias.len(), inputs);
-        Self { weights: Transformed::Floats(weights), bias, pad: convolution.pad }
+        Self { weights: Transformed::Floats(weights), bias, pad: tile.pad(convolution.pad) }
     }
 
     /// Of a map in codes of `grid`; sums times `factor` are in units of the output. None where sums need more than 32 bits.

@@ -11,6 +11,10 @@ use std::mem::MaybeUninit;
 /// Transformed inputs or products, whichever are more, of one batch of tiles, values: few enough to stay in a second-level
 /// cache, enough for the weights, which are read once a batch, not to be what the multiplication waits for.
 const BATCH: usize = 60_000;
+/// Weights, values, from which on no second-level cache holds them: a batch is then three times as large.
+const MANY_WEIGHTS: usize = 500_000;
+/// Most inputs of a tile at one position that are put aside to make place for several panels of products.
+const SET_ASIDE: usize = 128;
 
 /// Where a batch of tiles lies in scratch memory: (block of [`BLOCK`] tiles, position, tile, channel), so that the
 /// positions of one tile lie near each other.
@@ -24,15 +28,37 @@ pub(super) struct Batch {
     outputs_start: usize,
     /// Values of one tile at one position.
     pub outputs_pitch: usize,
+    /// Whether inputs are put aside before products replace them.
+    sets_aside: bool,
 }
 
 impl Batch {
-    pub(super) fn new(positions: usize, inputs_pitch: usize, channels: usize, one_panel: bool) -> Self {
-        let tiles = (BATCH / (positions * inputs_pitch.max(channels))).max(1).next_multiple_of(BLOCK);
-        let in_place = one_panel && channels <= inputs_pitch;
-        let (outputs_start, outputs_pitch) =
-            if in_place { (0, inputs_pitch) } else { (positions * tiles * inputs_pitch, channels) };
-        Self { tiles, positions, inputs_pitch, outputs_start, outputs_pitch }
+    /// Products behind the inputs.
+    pub(super) fn apart(positions: usize, inputs_pitch: usize, channels: usize, weights: usize) -> Self {
+        let tiles = Self::tiles(positions * inputs_pitch.max(channels), weights);
+        let (outputs_start, outputs_pitch) = (positions * tiles * inputs_pitch, channels);
+        Self { tiles, positions, inputs_pitch, outputs_start, outputs_pitch, sets_aside: false }
+    }
+
+    /// Products in the place of the inputs, if they fit; `panel` is how many are computed together.
+    pub(super) fn in_place(
+        positions: usize,
+        inputs_pitch: usize,
+        channels: usize,
+        panel: usize,
+        weights: usize,
+    ) -> Self {
+        let sets_aside = channels > panel;
+        if channels > inputs_pitch || (sets_aside && inputs_pitch > SET_ASIDE) {
+            return Self::apart(positions, inputs_pitch, channels, weights);
+        }
+        let tiles = Self::tiles(positions * inputs_pitch, weights);
+        Self { tiles, positions, inputs_pitch, outputs_start: 0, outputs_pitch: inputs_pitch, sets_aside }
+    }
+
+    fn tiles(values_of_one: usize, weights: usize) -> usize {
+        let values = if weights > MANY_WEIGHTS { 3 * BATCH } else { BATCH };
+        (values / values_of_one).max(1).next_multiple_of(BLOCK)
     }
 
     fn scratch(&self) -> usize {
@@ -77,37 +103,41 @@ pub(super) struct Block {
     pub position: usize,
     pub tile: usize,
     pub channel: usize,
+    /// The first tile's transformed inputs; a tile follows after [`Batch::inputs_pitch`] words.
+    pub inputs: *const f32,
 }
 
 /// Inputs and weights of f32, the inputs read from S and transformed by the points P.
-pub(super) struct Floats<V, S, P, const M: usize>(S, PhantomData<(V, P)>);
+pub(super) struct Floats<V, S, P, const I: usize, const M: usize>(S, PhantomData<(V, P)>);
 
-impl<V, S, P, const M: usize> Floats<V, S, P, M> {
+impl<V, S, P, const I: usize, const M: usize> Floats<V, S, P, I, M> {
     pub(super) fn new(input: S) -> Self {
         Self(input, PhantomData)
     }
 }
 
-impl<V, S: Copy, P, const M: usize> Clone for Floats<V, S, P, M> {
+impl<V, S: Copy, P, const I: usize, const M: usize> Clone for Floats<V, S, P, I, M> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<V, S: Copy, P, const M: usize> Copy for Floats<V, S, P, M> {}
+impl<V, S: Copy, P, const I: usize, const M: usize> Copy for Floats<V, S, P, I, M> {}
 
-impl<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize> Products<A> for Floats<V, S, P, M> {
+impl<V: Vector, S: Source, P: Points<I, A>, const I: usize, const A: usize, const M: usize> Products<A>
+    for Floats<V, S, P, I, M>
+{
     type Floats = V;
 
     fn batch(self, band: &Band) -> Batch {
-        let channels = band.bias.len();
-        Batch::new(A * A, band.input_pitch, channels, channels <= V::PANEL * V::LANES)
+        let weights = if let BandWeights::Floats(weights) = band.weights { weights.len() } else { 0 };
+        Batch::in_place(A * A, band.input_pitch, band.bias.len(), V::PANEL * V::LANES, weights)
     }
 
     #[inline(always)]
     unsafe fn transform_input(self, band: &mut Band, batch: &Batch, tile: usize, at: usize) {
         // SAFETY: the caller's.
-        unsafe { band.transform_input::<V, S, P, A, M>(batch, tile, self.0.from(at)) }
+        unsafe { band.transform_input::<V, S, P, I, A, M>(batch, tile, self.0.from(at)) }
     }
 
     #[inline(always)]
@@ -116,11 +146,10 @@ impl<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize> Product
         // SAFETY: the caller's.
         unsafe {
             let scratch = band.scratch.as_mut_ptr();
-            let inputs = scratch.add(batch.input(at.tile) + at.position * BLOCK * batch.inputs_pitch);
             let outputs = scratch.add(batch.output(at.tile) + at.position * BLOCK * batch.outputs_pitch + at.channel);
-            let weights = weights.as_ptr().add((at.position * band.bias.len() + at.channel) * band.depth);
+            let weights = weights.as_ptr().add((P::weights(at.position) * band.bias.len() + at.channel) * band.depth);
             let sums = [[V::splat(0.0); N]; R];
-            let sums = multiply_add(sums, inputs, band.input_pitch, band.depth, weights);
+            let sums = multiply_add(sums, at.inputs, band.input_pitch, band.depth, weights);
             for (r, row) in sums.into_iter().enumerate() {
                 for (n, value) in row.into_iter().enumerate() {
                     value.store(outputs.add(r * batch.outputs_pitch + n * V::LANES));
@@ -136,7 +165,10 @@ impl Band<'_> {
     /// # Safety
     /// As for [`Vector`]; [`Band::run`] has checked the slices, and `products` starts where the input does.
     #[inline(always)]
-    pub(super) unsafe fn batches<T: Products<A>, P: Points<A>, const A: usize, const M: usize>(&mut self, products: T) {
+    pub(super) unsafe fn batches<T: Products<A>, P: Points<I, A>, const I: usize, const A: usize, const M: usize>(
+        &mut self,
+        products: T,
+    ) {
         let batch = products.batch(self);
         self.scratch.reserve(batch.scratch());
         let across = self.columns.div_ceil(M);
@@ -147,7 +179,7 @@ impl Band<'_> {
             unsafe {
                 for tile in 0..tiles {
                     let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
-                    let at = row * self.input_row + column * self.input_pitch;
+                    let at = (row * self.input_row + column * self.input_pitch) / P::SCALE;
                     products.transform_input(self, &batch, tile, at);
                 }
                 for position in 0..A * A {
@@ -162,10 +194,12 @@ impl Band<'_> {
                 }
                 for tile in 0..tiles {
                     let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
-                    if row + M <= self.rows && column + M <= self.columns {
-                        self.transform_output::<T::Floats, P, A, M, true>(&batch, tile, row, column);
+                    if P::SQUARES && self.squares.is_some() {
+                        self.transform_squares::<T::Floats, P, I, A, M>(&batch, tile, row, column);
+                    } else if row + M <= self.rows && column + M <= self.columns {
+                        self.transform_output::<T::Floats, P, I, A, M, true>(&batch, tile, row, column);
                     } else {
-                        self.transform_output::<T::Floats, P, A, M, false>(&batch, tile, row, column);
+                        self.transform_output::<T::Floats, P, I, A, M, false>(&batch, tile, row, column);
                     }
                 }
             }
@@ -174,7 +208,7 @@ impl Band<'_> {
 
     /// `from` is the tile's first input.
     #[inline(always)]
-    unsafe fn transform_input<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(
+    unsafe fn transform_input<V: Vector, S: Source, P: Points<I, A>, const I: usize, const A: usize, const M: usize>(
         &mut self,
         batch: &Batch,
         tile: usize,
@@ -186,11 +220,11 @@ impl Band<'_> {
         unsafe {
             let to = self.scratch.as_mut_ptr().add(batch.input(tile));
             let zero = V::splat(0.0);
-            let mut half: MaybeUninit<[[V; A]; A]> = MaybeUninit::uninit();
-            let half = half.as_mut_ptr().cast::<[V; A]>();
+            let mut half: MaybeUninit<[[V; I]; A]> = MaybeUninit::uninit();
+            let half = half.as_mut_ptr().cast::<[V; I]>();
             for channel in (0..pitch).step_by(V::LANES) {
-                for x in 0..A {
-                    let mut line = [zero; A];
+                for x in 0..I {
+                    let mut line = [zero; I];
                     for (y, value) in line.iter_mut().enumerate() {
                         *value = from.load(y * row + x * pitch + channel);
                     }
@@ -201,9 +235,9 @@ impl Band<'_> {
                 for y in 0..A {
                     for (x, value) in P::input(&*half.add(y)).into_iter().enumerate() {
                         value.store(to.add((y * A + x) * position + channel));
-                        if S::FAR && x < M {
+                        if S::FAR && y < I && x < M / P::SCALE {
                             // What the next tile reads and this one does not.
-                            from.prefetch::<V>(y * row + (x + A) * pitch + channel);
+                            from.prefetch::<V>(y * row + (x + I) * pitch + channel);
                         }
                     }
                 }
@@ -221,10 +255,20 @@ impl Band<'_> {
         tile: usize,
     ) {
         let channels = self.bias.len();
+        let mut aside: MaybeUninit<[f32; BLOCK * SET_ASIDE]> = MaybeUninit::uninit();
+        // SAFETY: the caller's.
+        let mut inputs =
+            unsafe { self.scratch.as_ptr().add(batch.input(tile) + position * BLOCK * batch.inputs_pitch) };
+        if batch.sets_aside {
+            let aside = aside.as_mut_ptr().cast::<f32>();
+            // SAFETY: the caller's; what is put aside has at most SET_ASIDE words a tile, of at most BLOCK tiles.
+            unsafe { aside.copy_from_nonoverlapping(inputs, R * batch.inputs_pitch) };
+            inputs = aside;
+        }
         let mut channel = 0;
         while channel < channels {
             let vectors = next_panel((channels - channel) / T::Floats::LANES, T::Floats::PANEL);
-            let at = Block { position, tile, channel };
+            let at = Block { position, tile, channel, inputs };
             // SAFETY: the caller's.
             unsafe {
                 match vectors {
@@ -239,7 +283,14 @@ impl Band<'_> {
 
     /// The tile at an output; a `WHOLE` one lies in the map with all of its outputs.
     #[inline(always)]
-    unsafe fn transform_output<V: Vector, P: Points<A>, const A: usize, const M: usize, const WHOLE: bool>(
+    unsafe fn transform_output<
+        V: Vector,
+        P: Points<I, A>,
+        const I: usize,
+        const A: usize,
+        const M: usize,
+        const WHOLE: bool,
+    >(
         &mut self,
         batch: &Batch,
         tile: usize,

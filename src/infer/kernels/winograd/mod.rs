@@ -3,6 +3,7 @@
 
 mod batch;
 mod points;
+mod squares;
 mod weights;
 mod words;
 
@@ -10,7 +11,8 @@ use super::source::Source;
 use super::vector::Vector;
 use super::{Buffer, Finish, Isa, Kernel, Residual, Values, ValuesMut};
 use batch::Floats;
-use points::{Eight, Points, Six, Ten};
+use points::{Eight, Nine, Points, Six, Ten};
+pub(in super::super) use squares::Squares;
 pub(in super::super) use words::WordWeights;
 
 /// A convolution that has a transform.
@@ -26,6 +28,9 @@ pub(in super::super) enum Tile {
     F8x3,
     /// 6 × 6 outputs of a 5 × 5 kernel: the same points.
     F6x5,
+    /// 8 × 8 outputs of a 3 × 3 kernel's transpose of stride 2 and padding 1. Along either side every second output takes one tap,
+    /// those between two taps: points 0, ±1, 2, ∞.
+    T8x3,
 }
 
 impl Tile {
@@ -48,24 +53,64 @@ impl Tile {
             Self::F4x3 | Self::F4x5 => 4,
             Self::F5x4 => 5,
             Self::F6x5 => 6,
-            Self::F8x3 => 8,
+            Self::F8x3 | Self::T8x3 => 8,
         }
     }
 
     /// Inputs along one side.
     pub(in super::super) const fn inputs(self) -> usize {
-        self.kernel() + self.outputs() - 1
+        match self {
+            Self::T8x3 => 5,
+            _ => self.kernel() + self.outputs() - 1,
+        }
+    }
+
+    /// Inputs from one tile to the next.
+    pub(in super::super) const fn step(self) -> usize {
+        match self {
+            Self::T8x3 => self.outputs() / 2,
+            _ => self.outputs(),
+        }
+    }
+
+    /// Products along one side.
+    const fn points_a_side(self) -> usize {
+        match self {
+            Self::T8x3 => 9,
+            _ => self.inputs(),
+        }
+    }
+
+    /// Different weights along one side.
+    const fn weight_points(self) -> usize {
+        match self {
+            Self::T8x3 => 6,
+            _ => self.inputs(),
+        }
+    }
+
+    /// Rows above and columns left of a map that a convolution padded with `pad` reads.
+    pub(in super::super) const fn pad(self, pad: [usize; 2]) -> [usize; 2] {
+        match self {
+            Self::T8x3 => [0, 0],
+            _ => pad,
+        }
+    }
+
+    /// Rows or columns of inputs that so many outputs need, of which tiles are computed whole.
+    pub(in super::super) const fn reach(self, outputs: usize) -> usize {
+        (outputs.div_ceil(self.outputs()) - 1) * self.step() + self.inputs()
     }
 
     /// Products that give a map of so many outputs, for one channel of either side.
     pub(in super::super) fn positions(self, [height, width]: [usize; 2]) -> usize {
-        height.div_ceil(self.outputs()) * width.div_ceil(self.outputs()) * self.inputs().pow(2)
+        height.div_ceil(self.outputs()) * width.div_ceil(self.outputs()) * self.points_a_side().pow(2)
     }
 
     /// Rows and columns of the kernel.
     pub(in super::super) const fn kernel(self) -> usize {
         match self {
-            Self::F4x3 | Self::F8x3 => 3,
+            Self::F4x3 | Self::F8x3 | Self::T8x3 => 3,
             Self::F5x4 => 4,
             Self::F4x5 | Self::F6x5 => 5,
         }
@@ -119,6 +164,8 @@ pub(in super::super) struct Band<'a> {
     /// Added before the activation; `step` is from one row to the next, the pitch is the output's.
     pub residual: Option<Residual<'a>>,
     pub finish: Finish,
+    /// Keep only the sum over channels of each output's square; only of [`Tile::T8x3`], without residual or activation.
+    pub squares: Option<Squares<'a>>,
     /// Add what is stored already once all else is done; only where values are stored as they are.
     pub adds: bool,
     /// Memory for the transformed tiles.
@@ -132,18 +179,18 @@ impl Band<'_> {
     /// Where input, weights, residual or output do not fit their slices: a mistake in the plan.
     pub(in super::super) fn run(self, isa: Isa) {
         let (rows, columns, channels) = (self.rows, self.columns, self.bias.len());
-        let (side, step) = (self.tile.inputs(), self.tile.outputs());
         if rows == 0 || columns == 0 || channels == 0 {
             return;
         }
         assert_eq!((self.input_pitch % super::LANES, channels % super::LANES), (0, 0), "channels in whole vectors");
         assert!(self.depth <= self.input_pitch, "channels in their pixel");
-        let last = |outputs: usize| outputs.next_multiple_of(step) - step + side - 1;
-        let end = last(rows) * self.input_row + (last(columns) + 1) * self.input_pitch;
+        let [down, across] = [rows, columns].map(|outputs| self.tile.reach(outputs));
+        let end = (down - 1) * self.input_row + across * self.input_pitch;
         assert!(end <= self.input.len(), "tiles in their map");
         match self.weights {
             BandWeights::Floats(weights) => {
-                assert_eq!(weights.len(), side * side * self.depth * channels, "weights of all positions");
+                let matrices = self.tile.weight_points().pow(2);
+                assert_eq!(weights.len(), matrices * self.depth * channels, "weights of all positions");
             }
             BandWeights::Words { weights, .. } => {
                 assert!(weights.fit(self.depth, channels), "weights of all positions");
@@ -151,7 +198,14 @@ impl Band<'_> {
                 assert!(matches!(self.input, Values::Codes(_)) && end + words::BEYOND <= self.input.len(), "codes");
             }
         }
-        assert!((rows - 1) * self.out_row + columns * channels <= self.out.len(), "outputs in their slice");
+        let row = if let Some(squares) = &self.squares {
+            assert!(self.tile == Tile::T8x3 && self.residual.is_none() && !self.adds, "sums of squares");
+            squares.check(rows, columns, channels);
+            (columns - 1) * squares.step + 1
+        } else {
+            columns * channels
+        };
+        assert!((rows - 1) * self.out_row + row <= self.out.len(), "outputs in their slice");
         if let Some(residual) = &self.residual {
             let end = (rows - 1) * residual.step + columns * channels;
             assert!(end <= residual.values.len(), "residual in its slice");
@@ -186,18 +240,22 @@ impl Band<'_> {
         // SAFETY: the caller's.
         unsafe {
             match self.tile {
-                Tile::F4x3 => self.floats::<V, S, Six, 6, 4>(input),
-                Tile::F4x5 => self.floats::<V, S, Eight, 8, 4>(input),
-                Tile::F5x4 => self.floats::<V, S, Eight, 8, 5>(input),
-                Tile::F8x3 => self.floats::<V, S, Ten, 10, 8>(input),
-                Tile::F6x5 => self.floats::<V, S, Ten, 10, 6>(input),
+                Tile::F4x3 => self.floats::<V, S, Six, 6, 6, 4>(input),
+                Tile::F4x5 => self.floats::<V, S, Eight, 8, 8, 4>(input),
+                Tile::F5x4 => self.floats::<V, S, Eight, 8, 8, 5>(input),
+                Tile::F8x3 => self.floats::<V, S, Ten, 10, 10, 8>(input),
+                Tile::F6x5 => self.floats::<V, S, Ten, 10, 10, 6>(input),
+                Tile::T8x3 => self.floats::<V, S, Nine, 5, 9, 8>(input),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn floats<V: Vector, S: Source, P: Points<A>, const A: usize, const M: usize>(&mut self, input: S) {
+    unsafe fn floats<V: Vector, S: Source, P: Points<I, A>, const I: usize, const A: usize, const M: usize>(
+        &mut self,
+        input: S,
+    ) {
         // SAFETY: the caller's.
-        unsafe { self.batches::<_, P, A, M>(Floats::<V, S, P, M>::new(input)) }
+        unsafe { self.batches::<_, P, I, A, M>(Floats::<V, S, P, I, M>::new(input)) }
     }
 }

@@ -2,13 +2,23 @@
 
 use crate::infer::kernels::vector::Vector;
 
-/// A set of A points.
-pub(super) trait Points<const A: usize> {
+/// How I inputs become A values, and those outputs.
+pub(super) trait Points<const I: usize, const A: usize> {
+    /// Outputs an input.
+    const SCALE: usize = 1;
+    /// Whether outputs may be squared and summed.
+    const SQUARES: bool = false;
+
+    /// Which of the packed weights a position takes.
+    fn weights(position: usize) -> usize {
+        position
+    }
+
     /// Bᵀ·d.
     ///
     /// # Safety
     /// As for [`Vector`].
-    unsafe fn input<V: Vector>(d: &[V; A]) -> [V; A];
+    unsafe fn input<V: Vector>(d: &[V; I]) -> [V; A];
 
     /// Aᵀ·t, M outputs.
     ///
@@ -20,7 +30,7 @@ pub(super) trait Points<const A: usize> {
 /// 0, ±1, ±2, ∞.
 pub(super) struct Six;
 
-impl Points<6> for Six {
+impl Points<6, 6> for Six {
     #[inline(always)]
     unsafe fn input<V: Vector>(d: &[V; 6]) -> [V; 6] {
         // SAFETY: the caller's.
@@ -61,7 +71,7 @@ impl Points<6> for Six {
 /// 0, ±1, ±2, ±½, ∞.
 pub(super) struct Eight;
 
-impl Points<8> for Eight {
+impl Points<8, 8> for Eight {
     #[inline(always)]
     unsafe fn input<V: Vector>(d: &[V; 8]) -> [V; 8] {
         // SAFETY: the caller's.
@@ -146,7 +156,7 @@ impl Ten {
     }
 }
 
-impl Points<10> for Ten {
+impl Points<10, 10> for Ten {
     #[inline(always)]
     unsafe fn input<V: Vector>(d: &[V; 10]) -> [V; 10] {
         // SAFETY: the caller's.
@@ -185,6 +195,49 @@ impl Points<10> for Ten {
                 *value = two.mul_add(power(j), far.mul_add(V::splat(Self::FAR[j]), near));
             }
             y[M - 1] = y[M - 1].add(t[9]);
+            y
+        }
+    }
+}
+
+/// Four inputs as they are, for the outputs of one tap between which lie those of two taps: points 0, ±1, 2, ∞ of five inputs.
+pub(super) struct Nine;
+
+impl Points<5, 9> for Nine {
+    const SCALE: usize = 2;
+    const SQUARES: bool = true;
+
+    fn weights(position: usize) -> usize {
+        let along = |place: usize| (place + 1).saturating_sub(4);
+        along(position / 9) * 6 + along(position % 9)
+    }
+
+    #[inline(always)]
+    unsafe fn input<V: Vector>(d: &[V; 5]) -> [V; 9] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (odd, even) = (d[3].sub(d[1]), d[0].sub(d[2]));
+            let zero = even.mul_add(V::splat(2.0), odd);
+            let minus = d[1].mul_add(V::splat(2.0), d[2].mul_add(V::splat(-3.0), d[3]));
+            let infinity = odd.mul_add(V::splat(-2.0), d[4].sub(d[2]));
+            [d[0], d[1], d[2], d[3], zero, odd.sub(d[1].add(d[2])), minus, odd, infinity]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output<V: Vector, const M: usize>(t: &[V; 9]) -> [V; M] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (even, odd) = (t[5].add(t[6]), t[5].sub(t[6]));
+            let mut y = [t[4].add(even).add(t[7]); M];
+            for (j, value) in y.iter_mut().enumerate() {
+                match j {
+                    1 => {}
+                    _ if j % 2 == 0 => *value = t[j / 2],
+                    _ => *value = t[7].mul_add(power(j / 2), if j % 4 == 1 { even } else { odd }),
+                }
+            }
+            y[M - 1] = y[M - 1].add(t[8]);
             y
         }
     }

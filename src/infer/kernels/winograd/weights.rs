@@ -6,8 +6,8 @@ use crate::infer::kernels::{Buffer, Isa, padded};
 impl Tile {
     /// G·w·Gᵀ of weights in (output, input, row, column) order, for each position packed with [`Isa::pack`].
     pub(in crate::infer) fn weights(self, isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Buffer {
-        let (kernel, side) = (self.kernel(), self.inputs());
-        let (pitch, g) = (padded(outputs), self.weight_transform());
+        let (kernel, g) = (self.kernel(), self.weight_transform());
+        let (side, pitch) = (g.len(), padded(outputs));
         let mut positions = vec![vec![0f32; inputs * pitch]; side * side];
         let mut half = vec![0f64; side * kernel];
         for (index, taps) in weights.chunks_exact(kernel * kernel).enumerate() {
@@ -34,6 +34,12 @@ impl Tile {
     /// G: row i evaluates a kernel at point i, scaled so that the other two transforms have few factors.
     fn weight_transform(self) -> Vec<Vec<f64>> {
         let points = self.points();
+        if self == Self::T8x3 {
+            // The tap in the middle by itself; the others are a kernel of two, the last of them first.
+            let pair = |(point, scale): &(f64, f64)| vec![scale * point, 0.0, *scale];
+            let ends = points.iter().map(pair).chain([vec![1.0, 0.0, 0.0]]);
+            return [vec![0.0, 1.0, 0.0]].into_iter().chain(ends).collect();
+        }
         let power = |(point, scale): &(f64, f64)| (0..self.kernel()).map(|j| scale * point.powi(j as i32)).collect();
         let mut rows: Vec<Vec<f64>> = points.iter().map(power).collect();
         let mut infinity = vec![0.0; self.kernel()];
@@ -45,6 +51,7 @@ impl Tile {
     /// The points but the last, which is ∞, and the scale of each.
     pub(super) fn points(self) -> &'static [(f64, f64)] {
         match self {
+            Self::T8x3 => &[(0.0, 1.0 / 2.0), (1.0, -1.0 / 2.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 6.0)],
             Self::F4x3 => {
                 &[(0.0, 1.0 / 4.0), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)]
             }

@@ -104,7 +104,7 @@ impl WordKernel for Band<'_> {
         // SAFETY: the caller's.
         unsafe {
             let zero = W::splat(i16::from(zero));
-            self.batches::<_, Six, SIDE, 4>(WordProducts { codes: codes.as_ptr(), weights, zero });
+            self.batches::<_, Six, SIDE, SIDE, 4>(WordProducts { codes: codes.as_ptr(), weights, zero });
         }
     }
 }
@@ -122,7 +122,7 @@ impl<W: Words> Products<SIDE> for WordProducts<'_, W> {
 
     fn batch(self, band: &Band) -> Batch {
         let words = band.input_pitch.next_multiple_of(2 * W::Floats::LANES) / 2;
-        Batch::new(SIDE * SIDE, words, band.bias.len(), false)
+        Batch::apart(SIDE * SIDE, words, band.bias.len(), self.weights.pairs.len())
     }
 
     #[inline(always)]
@@ -159,12 +159,11 @@ impl<W: Words> Products<SIDE> for WordProducts<'_, W> {
         // SAFETY: the caller's.
         unsafe {
             let scratch = band.scratch.as_mut_ptr();
-            let inputs = scratch.add(batch.input(at.tile) + at.position * BLOCK * batch.inputs_pitch);
             let outputs = scratch.add(batch.output(at.tile) + at.position * BLOCK * batch.outputs_pitch + at.channel);
             let weights = self.weights.pairs.as_ptr().add((at.position * channels + at.channel) * pairs);
             let scale = self.weights.scale.as_ptr().add(at.position * channels + at.channel);
             let sums = [[W::splat(0); N]; R];
-            let sums = add_products(sums, inputs.cast(), 4 * batch.inputs_pitch, 4 * pairs, weights.cast());
+            let sums = add_products(sums, at.inputs.cast(), 4 * batch.inputs_pitch, 4 * pairs, weights.cast());
             for n in 0..N {
                 let scale = W::Floats::load(scale.add(n * lanes));
                 for (r, row) in sums.iter().enumerate() {
