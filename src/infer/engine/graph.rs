@@ -95,8 +95,8 @@ pub(in super::super) enum Layer {
     /// Each channel pooled, by one window after the other; of what is rounded to a grid, the largest lies on it, too.
     Pool { input: Id, poolings: Vec<Pooling>, grid: Option<Grid> },
     /// 2 × 2 pixels side by side as one, with C channels each: channel (2a + b)·C + c is c of the pixel in row a and column
-    /// b of them. The first pixel starts `before` rows above and columns left of the map, where zeros count.
-    Unshuffle { input: Id, before: [usize; 2] },
+    /// b of them.
+    Unshuffle { input: Id },
 }
 
 /// A layer and the shape of its map.

@@ -100,21 +100,16 @@ pub(super) fn layouts(graph: &Graph, plan: &Plan) -> Vec<Layout> {
         })
         .collect();
     for (id, node) in graph.nodes.iter().enumerate() {
-        if let Layer::Unshuffle { input, before } = node.layer {
-            let from = graph.nodes[input].shape;
-            let beyond =
-                |axis: usize, size: usize, of: usize| before[axis].max((2 * size).saturating_sub(before[axis] + of));
-            let border = beyond(0, node.shape.height, from.height).max(beyond(1, node.shape.width, from.width));
-            layouts[input].halo = layouts[input].halo.max(border);
-        }
         for term in node.terms() {
             let input = graph.nodes[term.input].shape;
             for (axis, size) in [input.height, input.width].into_iter().enumerate() {
                 let transformed = plan.tile(id).filter(|tile| term.convolution.kernel[axis] == tile.kernel());
                 let border = match transformed {
                     Some(tile) => {
-                        let pad = tile.pad(term.convolution.pad)[axis];
-                        pad.max((tile.reach(node.convolved()[axis]) - pad).saturating_sub(size))
+                        let pads = || node.terms().iter().map(|term| tile.pad(term.convolution.pad)[axis]);
+                        let (least, most) = (pads().min().unwrap_or(0), pads().max().unwrap_or(0));
+                        let end = tile.reach(node.convolved()[axis] + most - least) - most;
+                        most.max(end.saturating_sub(size))
                     }
                     None => {
                         let period = taps::period(node.terms(), axis);

@@ -101,20 +101,13 @@ impl Pooling {
 }
 
 /// Computes rows of an unshuffled map ([`super::Layer::Unshuffle`]), with their borders.
-pub(super) fn unshuffle(
-    input: &[f32],
-    from: &Layout,
-    before: [usize; 2],
-    layout: &Layout,
-    rows: Range<usize>,
-    out: &mut [f32],
-) {
+pub(super) fn unshuffle(input: &[f32], from: &Layout, layout: &Layout, rows: Range<usize>, out: &mut [f32]) {
     let channels = from.shape.channels;
     for (row, out) in rows.zip(out.chunks_exact_mut(layout.row())) {
         let out = &mut out[layout.halo * layout.pitch..][..layout.shape.width * layout.pitch];
         for a in 0..2 {
-            let line = &input[(2 * row + a + from.halo - before[0]) * from.row()..][..from.row()];
-            let line = &line[(from.halo - before[1]) * from.pitch..];
+            let line = &input[(2 * row + a + from.halo) * from.row()..][..from.row()];
+            let line = &line[(from.halo) * from.pitch..];
             if (channels, from.pitch) == (3, 3) {
                 // A picture's two pixels follow each other.
                 for (out, pair) in out.chunks_exact_mut(layout.pitch).zip(line.as_chunks::<6>().0) {

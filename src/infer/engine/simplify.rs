@@ -4,6 +4,7 @@ use super::eight_bits::EightBits;
 use super::graph::{Convolution, Graph, Id, Layer, Node, Pick, Shape, Term};
 use super::plan::{Choice, WINOGRAD_OUTPUTS, winograd};
 use crate::infer::kernels::MAX_TERMS;
+use std::ops::Range;
 
 /// A graph that computes the same.
 #[derive(Debug)]
@@ -90,25 +91,23 @@ impl Simplified {
             return None;
         }
         let phases: &[[usize; 2]] = if *pool { &[[0, 0], [0, 1], [1, 0], [1, 1]] } else { &[[0, 0]] };
-        let unshuffled = phases.iter().map(|phase| unshuffled(convolution, from.channels, *phase));
+        let count = if *pool { 2 } else { 1 };
+        let unshuffled = phases.iter().map(|phase| unshuffled(convolution, from.channels, *phase, 0..count));
         let unshuffled: Vec<Convolution> = unshuffled.collect::<Option<_>>()?;
-        let pixels = |[above, left]: [usize; 2]| Node {
-            layer: Layer::Unshuffle { input: *input, before: [above, left] },
-            shape: Shape { channels: 4 * from.channels, height: height + above, width: width + left },
+        let pixels = Node {
+            layer: Layer::Unshuffle { input: *input },
+            shape: Shape { channels: 4 * from.channels, height, width },
         };
         if height * width < WINOGRAD_OUTPUTS
             || unshuffled
                 .iter()
-                .any(|convolution| winograd(convolution, pixels([0, 0]).shape, node.shape, grid.is_some()).is_none())
+                .any(|convolution| winograd(convolution, pixels.shape, node.shape, grid.is_some()).is_none())
         {
             return None;
         }
-        let term = |(phase, convolution): (&[usize; 2], Convolution)| {
-            let node = pixels(*phase);
-            let known = self.graph.nodes.iter().position(|other| *other == node);
-            Term { input: known.unwrap_or_else(|| self.push(node, origin, 0)), convolution }
-        };
-        let terms: Vec<Term> = phases.iter().zip(unshuffled).map(term).collect();
+        let known = self.graph.nodes.iter().position(|other| *other == pixels);
+        let input = known.unwrap_or_else(|| self.push(pixels, origin, 0));
+        let terms: Vec<Term> = unshuffled.into_iter().map(|convolution| Term { input, convolution }).collect();
         let layer = match pool {
             true => Layer::Mean { terms, relu: *relu },
             false => Layer::Convolve { terms, residual: None, relu: *relu, pool: false, grid: *grid },
@@ -120,17 +119,23 @@ impl Simplified {
 /// Most channels for which a map is unshuffled: what one vector of any width holds.
 const MOST_CHANNELS: usize = 16;
 
-/// The convolution of the unshuffled map that gives the outputs at rows 2Y + `phase` and columns likewise; the map starts
-/// `phase` rows above and columns left of the picture. None where the kernel would start below or right of an output.
-fn unshuffled(convolution: &Convolution, channels: usize, phase: [usize; 2]) -> Option<Convolution> {
-    // Kernel element k reads position 2Y + phase + k − pad = 2·(Y + v) − phase + a.
-    let place = |axis: usize, k: usize| {
-        let at = (k + 2 * phase[axis]) as isize - convolution.pad[axis] as isize;
+/// The convolution of the unshuffled map that gives the outputs at rows 2Y + `phase` and columns likewise; those of all `phases`
+/// are of one size. None where a kernel would start below or right of its output.
+fn unshuffled(
+    convolution: &Convolution,
+    channels: usize,
+    phase: [usize; 2],
+    phases: Range<usize>,
+) -> Option<Convolution> {
+    // Kernel element k reads position 2Y + phase + k − pad = 2·(Y + v) + a.
+    let place = |axis: usize, phase: usize, k: usize| {
+        let at = (k + phase) as isize - convolution.pad[axis] as isize;
         (at.div_euclid(2), at.rem_euclid(2) as usize)
     };
     let side = |axis: usize| {
-        let (first, last) = (place(axis, 0).0, place(axis, convolution.kernel[axis] - 1).0);
-        (first, (last - first) as usize + 1)
+        let first = |phase: usize| place(axis, phase, 0).0;
+        let length = |phase: usize| (place(axis, phase, convolution.kernel[axis] - 1).0 - first(phase)) as usize + 1;
+        (first(phase[axis]), phases.clone().map(length).max().unwrap_or_default())
     };
     let ([rows, columns], outputs) = (convolution.kernel, convolution.bias.len());
     let [(top, height), (left, width)] = [side(0), side(1)];
@@ -139,7 +144,7 @@ fn unshuffled(convolution: &Convolution, channels: usize, phase: [usize; 2]) -> 
     for (index, weight) in convolution.weights.iter().enumerate() {
         let (x, y) = (index % columns, index / columns % rows);
         let (channel, output) = (index / (rows * columns) % channels, index / (rows * columns * channels));
-        let ((v, a), (u, b)) = (place(0, y), place(1, x));
+        let ((v, a), (u, b)) = (place(0, phase[0], y), place(1, phase[1], x));
         let input = (2 * a + b) * channels + channel;
         let at = ((output * 4 * channels + input) * height + (v - top) as usize) * width + (u - left) as usize;
         weights[at] = *weight;

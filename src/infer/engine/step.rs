@@ -13,7 +13,7 @@ use super::plan::{Method, Plan};
 use super::pool::{Windows, unshuffle};
 use super::taps::period;
 use crate::infer::kernels::{
-    Band, Buffer, Finish, Grid, Isa, Output, Residual, Tap, Tile, Values, ValuesMut, bytes, bytes_mut, padded,
+    Band, Buffer, Finish, Grid, Isa, Output, Residual, Share, Tap, Tile, Values, ValuesMut, bytes, bytes_mut, padded,
 };
 use part::Part;
 use squares::Squares;
@@ -23,6 +23,8 @@ use units::in_units;
 
 /// Outputs that one task computes where there are enough for all threads: its weights are then read from a near cache.
 const TASK_OUTPUTS: usize = 1024;
+/// Most convolutions by transforms whose outputs are averaged: those of a mean of 2 × 2.
+const MOST_PARTS: usize = 4;
 /// Tasks for each of several threads, at least, so that one that is held up leaves work to the others.
 const TASKS: usize = 2;
 
@@ -49,7 +51,7 @@ pub(super) struct Step {
 
 #[derive(Debug)]
 enum Work {
-    /// The sum of what each part makes of one input.
+    /// The sum of what each part makes of the input, at most [`MOST_PARTS`]; none reads more before the map than the first.
     Winograd {
         tile: Tile,
         parts: Vec<Part>,
@@ -64,7 +66,7 @@ enum Work {
     },
     Squares(Squares),
     Pool(Windows),
-    Unshuffle([usize; 2]),
+    Unshuffle,
 }
 
 /// How an output's channels become one.
@@ -132,7 +134,7 @@ impl Step {
                 Layer::Pool { poolings, .. } => {
                     Work::Pool(Windows::new(poolings, [layout.shape.height, layout.shape.width]))
                 }
-                Layer::Unshuffle { before, .. } => Work::Unshuffle(*before),
+                Layer::Unshuffle { .. } => Work::Unshuffle,
                 _ => return None,
             },
             Method::Winograd(tile) if reduction == Some(Reduction::Squares) => {
@@ -179,7 +181,7 @@ impl Step {
         let unit = match &work {
             Work::Winograd { tile, .. } | Work::Squares(Squares { tile, .. }) => tile.outputs(),
             Work::Gather { period, .. } => period[0],
-            Work::Pool(_) | Work::Unshuffle(_) => 1,
+            Work::Pool(_) | Work::Unshuffle => 1,
         };
         // In the order of the terms, which is not the node's everywhere.
         let inputs: Vec<Id> = terms.iter().map(|term| term.input).chain(node.residual()).collect();
@@ -192,7 +194,11 @@ impl Step {
     /// Rows of the map that one task computes where so many `threads` share it. No value depends on it.
     pub(super) fn task_rows(&self, threads: usize) -> usize {
         let Shape { height, width, .. } = self.layout.shape;
-        let enough = TASK_OUTPUTS / width.max(1);
+        let enough = match &self.work {
+            // Parts that read less before the map need a row of tiles more in each task.
+            Work::Winograd { parts, .. } if parts.len() > 1 => height,
+            _ => TASK_OUTPUTS / width.max(1),
+        };
         let fair = if threads > 1 { height.div_ceil(TASKS * threads) } else { enough };
         enough.min(fair).max(1).next_multiple_of(self.unit)
     }
@@ -228,21 +234,21 @@ impl Step {
             Work::Pool(windows) => {
                 return windows.run(isa, inputs[0], &self.input_layouts[0], &self.layout, rows, out);
             }
-            Work::Unshuffle(before) => {
-                return unshuffle(inputs[0], &self.input_layouts[0], *before, &self.layout, rows, out);
-            }
+            Work::Unshuffle => return unshuffle(inputs[0], &self.input_layouts[0], &self.layout, rows, out),
             _ => {}
         }
         let mut out = self.stored_mut(out);
         let start = self.layout.halo * self.layout.pitch;
         SCRATCH.with_borrow_mut(|scratch| match &self.work {
-            Work::Pool(_) | Work::Unshuffle(_) => {}
+            Work::Pool(_) | Work::Unshuffle => {}
             Work::Squares(squares) => self.squares(isa, squares, inputs, rows, out.from(start), scratch),
             Work::Winograd { tile, parts } => {
-                for (index, part) in parts.iter().enumerate() {
-                    let rows = rows.clone();
-                    self.band(*tile, part, index, inputs, rows, out.from(start), &mut scratch.buffer).run(isa);
-                }
+                let Some(first) = parts.first() else { return };
+                let share = |index: usize| parts.get(index).unwrap_or(first).share(&self.input_layouts[0], first.pad);
+                let shares: [Share; MOST_PARTS] = std::array::from_fn(share);
+                let shares = &shares[..parts.len().min(MOST_PARTS)];
+                let out = out.from(start);
+                self.band(*tile, first.pad, shares, inputs, rows, out, &mut scratch.buffer).run(isa);
             }
             Work::Gather { phases, pool: false, reduction, seamless, .. }
                 if *reduction == Some(Reduction::Smallest) =>
@@ -283,30 +289,30 @@ impl Step {
         });
     }
 
-    /// Rows of a convolution by transforms of the input of that index; `out` starts with the first output.
+    /// Rows of convolutions by transforms of the first input, whose first tile starts `pad` rows above and columns left of them;
+    /// `out` starts with the first output.
     #[allow(clippy::too_many_arguments)]
     fn band<'a>(
         &'a self,
         tile: Tile,
-        part: &'a Part,
-        index: usize,
+        pad: [usize; 2],
+        shares: &'a [Share<'a>],
         inputs: &[&'a [f32]],
         rows: Range<usize>,
         out: ValuesMut<'a>,
         scratch: &'a mut Buffer,
     ) -> Band<'a> {
-        let from = &self.input_layouts[index];
+        let from = &self.input_layouts[0];
         let first = rows.start / tile.outputs() * tile.step();
-        let start = (first + from.halo - part.pad[0]) * from.row() + (from.halo - part.pad[1]) * from.pitch;
+        let start = (first + from.halo - pad[0]) * from.row() + (from.halo - pad[1]) * from.pitch;
         let residual = self.residual(inputs, rows.start, 0, 1);
         Band {
             tile,
-            input: from.stored(inputs[index]).from(start),
+            input: from.stored(inputs[0]).from(start),
             input_row: from.row(),
             input_pitch: from.pitch,
             depth: from.shape.channels,
-            weights: part.weights(from),
-            bias: &part.bias,
+            shares,
             rows: rows.len(),
             columns: self.layout.shape.width,
             out,
@@ -314,7 +320,6 @@ impl Step {
             residual: residual.zip(self.input_layouts.last()).map(|(r, map)| Residual { step: map.row(), ..r }),
             finish: self.finish(),
             squares: None,
-            adds: index > 0,
             scratch,
         }
     }

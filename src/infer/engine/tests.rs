@@ -57,9 +57,7 @@ fn naive(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
                     all.map(|map| map.iter().map(|v| if *relu { v.max(0.0) } else { *v }).collect()).collect();
                 (0..node.shape.len()).map(|i| all.iter().map(|map| map[i]).sum::<f64>() / all.len() as f64).collect()
             }
-            Layer::Unshuffle { input, before } => {
-                unshuffled(*before, graph.nodes[*input].shape, node.shape, &maps[*input])
-            }
+            Layer::Unshuffle { input } => unshuffled(graph.nodes[*input].shape, node.shape, &maps[*input]),
         };
         assert_eq!(map.len(), node.shape.len());
         maps.push(map);
@@ -130,12 +128,10 @@ fn pooled(pooling: &Pooling, from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
     all
 }
 
-fn unshuffled(before: [usize; 2], from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
+fn unshuffled(from: Shape, to: Shape, map: &[f64]) -> Vec<f64> {
     let value = |(channel, y, x): (usize, usize, usize)| {
         let (pixel, channel) = (channel / from.channels, channel % from.channels);
-        let row = (2 * y + pixel / 2).checked_sub(before[0]).filter(|row| *row < from.height);
-        let column = (2 * x + pixel % 2).checked_sub(before[1]).filter(|column| *column < from.width);
-        row.zip(column).map_or(0.0, |(row, column)| map[(channel * from.height + row) * from.width + column])
+        map[(channel * from.height + 2 * y + pixel / 2) * from.width + 2 * x + pixel % 2]
     };
     positions(to).map(value).collect()
 }

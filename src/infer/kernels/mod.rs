@@ -29,7 +29,7 @@ pub(super) use pool::AverageRows;
 pub(super) use vector::BLOCK;
 use vector::Vector;
 pub(super) use window::{Window, WindowRow};
-pub(super) use winograd::{Band, BandWeights, Squares, Tile, WordWeights};
+pub(super) use winograd::{Band, BandWeights, Share, Squares, Tile, WordWeights};
 
 /// Channels are stored in multiples of this many values, the widest vector of any instruction set.
 pub(super) const LANES: usize = 16;

@@ -14,7 +14,7 @@ impl Step {
         let Shape { channels, height, width } = self.layout.shape;
         let (method, planned) = match &self.work {
             Work::Pool(windows) => (windows.method(), 0),
-            Work::Unshuffle(_) => ("2×2 pixels as one".to_owned(), 0),
+            Work::Unshuffle => ("2×2 pixels as one".to_owned(), 0),
             Work::Winograd { tile, parts } => {
                 let positions = tile.positions([height, width]);
                 let planned = parts.len() * positions * self.input_layouts[0].shape.channels * channels;
@@ -25,7 +25,7 @@ impl Step {
             }
             Work::Squares(Squares { tile, part, beside }) => {
                 let added = beside.as_ref().map_or(0, |beside| height * width * beside.phase.multiplications);
-                let outputs = part.bias.len();
+                let outputs = part.outputs();
                 let planned = tile.positions([height, width]) * self.input_layouts[0].shape.channels * outputs;
                 (winograd(*tile) + SQUARED, (planned + added) as u64)
             }

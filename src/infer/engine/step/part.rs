@@ -3,13 +3,14 @@
 use super::super::eight_bits::EightBits;
 use super::super::graph::Convolution;
 use super::super::layout::Layout;
-use crate::infer::kernels::{BandWeights, Buffer, Grid, Isa, Tile, WordWeights};
+use crate::infer::kernels::{BandWeights, Buffer, Grid, Isa, Share, Tile, WordWeights};
 
 /// A convolution by transforms.
 #[derive(Debug)]
 pub(super) struct Part {
     weights: Transformed,
-    pub(super) bias: Buffer,
+    bias: Buffer,
+    /// Rows above and columns left of the map that it reads.
     pub(super) pad: [usize; 2],
 }
 
@@ -39,11 +40,17 @@ impl Part {
         Some(Self { weights: Transformed::Words(weights), bias, pad: convolution.pad })
     }
 
-    /// Those for a map that lies as `from` says.
-    pub(super) fn weights(&self, from: &Layout) -> BandWeights<'_> {
-        match &self.weights {
+    /// Outputs, a multiple of [`LANES`](crate::infer::kernels::LANES).
+    pub(super) fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// As a part of a band of a map that lies as `from` says, in which tiles start `pad` rows above and columns left.
+    pub(super) fn share(&self, from: &Layout, pad: [usize; 2]) -> Share<'_> {
+        let weights = match &self.weights {
             Transformed::Floats(weights) => BandWeights::Floats(weights),
             Transformed::Words(weights) => BandWeights::Words { weights, zero: from.codes.map_or(0, Grid::zero) },
-        }
+        };
+        Share { weights, bias: &self.bias, before: [pad[0] - self.pad[0], pad[1] - self.pad[1]] }
     }
 }

@@ -104,6 +104,7 @@ impl Step {
             }
         }
         let squares = Some(kernels::Squares { beside: pixels, channels, step: self.layout.pitch });
-        Band { squares, ..self.band(*tile, part, 0, inputs, rows, out, buffer) }.run(isa);
+        let shares = [part.share(&self.input_layouts[0], part.pad)];
+        Band { squares, ..self.band(*tile, part.pad, &shares, inputs, rows, out, buffer) }.run(isa);
     }
 }

@@ -1,7 +1,7 @@
 //! A band of tiles, batch by batch: transform the inputs, multiply at each position, transform the products.
 
 use super::points::Points;
-use super::{Band, BandWeights};
+use super::{Band, BandWeights, Share};
 use crate::infer::kernels::source::Source;
 use crate::infer::kernels::vector::{BLOCK, Vector, multiply_add};
 use crate::infer::kernels::{Residual, ValuesMut, next_panel};
@@ -94,7 +94,7 @@ pub(super) trait Products<const A: usize>: Copy {
     ///
     /// # Safety
     /// As for [`Vector`]; the tiles are transformed.
-    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, at: Block);
+    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, share: &Share, at: Block);
 }
 
 /// Some tiles of a block and channels at one position.
@@ -130,8 +130,12 @@ impl<V: Vector, S: Source, P: Points<I, A>, const I: usize, const A: usize, cons
     type Floats = V;
 
     fn batch(self, band: &Band) -> Batch {
-        let weights = if let BandWeights::Floats(weights) = band.weights { weights.len() } else { 0 };
-        Batch::in_place(A * A, band.input_pitch, band.bias.len(), V::PANEL * V::LANES, weights)
+        let weights = match band.shares {
+            [Share { weights: BandWeights::Floats(weights), .. }] => weights.len(),
+            // Their inputs are multiplied with the weights of each.
+            _ => return Batch::apart(A * A, band.input_pitch, band.channels(), 0),
+        };
+        Batch::in_place(A * A, band.input_pitch, band.channels(), V::PANEL * V::LANES, weights)
     }
 
     #[inline(always)]
@@ -141,13 +145,13 @@ impl<V: Vector, S: Source, P: Points<I, A>, const I: usize, const A: usize, cons
     }
 
     #[inline(always)]
-    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, at: Block) {
-        let BandWeights::Floats(weights) = band.weights else { return };
+    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, share: &Share, at: Block) {
+        let BandWeights::Floats(weights) = share.weights else { return };
         // SAFETY: the caller's.
         unsafe {
             let scratch = band.scratch.as_mut_ptr();
             let outputs = scratch.add(batch.output(at.tile) + at.position * BLOCK * batch.outputs_pitch + at.channel);
-            let weights = weights.as_ptr().add((P::weights(at.position) * band.bias.len() + at.channel) * band.depth);
+            let weights = weights.as_ptr().add((P::weights(at.position) * share.bias.len() + at.channel) * band.depth);
             let sums = [[V::splat(0.0); N]; R];
             let sums = multiply_add(sums, at.inputs, band.input_pitch, band.depth, weights);
             for (r, row) in sums.into_iter().enumerate() {
@@ -171,35 +175,69 @@ impl Band<'_> {
     ) {
         let batch = products.batch(self);
         self.scratch.reserve(batch.scratch());
-        let across = self.columns.div_ceil(M);
-        let all = self.rows.div_ceil(M) * across;
-        for first in (0..all).step_by(batch.tiles) {
-            let tiles = (all - first).min(batch.tiles);
-            // SAFETY: the caller's.
-            unsafe {
+        let before = self.before();
+        let across = (self.columns + before[1]).div_ceil(M);
+        let all = (self.rows + before[0]).div_ceil(M) * across;
+        // What is added up is so in the same order whatever rows a band has.
+        let line = if self.shares.len() > 1 { across } else { all };
+        for start in (0..all).step_by(line) {
+            for first in (start..start + line).step_by(batch.tiles) {
+                let tiles = (start + line - first).min(batch.tiles);
+                let place = |tile: usize| ((first + tile) / across * M, (first + tile) % across * M);
                 for tile in 0..tiles {
-                    let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
+                    let (row, column) = place(tile);
                     let at = (row * self.input_row + column * self.input_pitch) / P::SCALE;
-                    products.transform_input(self, &batch, tile, at);
+                    // SAFETY: the caller's.
+                    unsafe { products.transform_input(self, &batch, tile, at) };
                 }
-                for position in 0..A * A {
-                    // `batch.tiles` is a multiple of BLOCK, so that the last block is within the batch.
-                    for tile in (0..tiles).step_by(BLOCK) {
-                        match tiles - tile {
-                            1 | 2 => self.panels::<T, A, 2>(products, &batch, position, tile),
-                            3 | 4 => self.panels::<T, A, 4>(products, &batch, position, tile),
-                            _ => self.panels::<T, A, BLOCK>(products, &batch, position, tile),
+                for index in 0..self.shares.len() {
+                    let share = self.shares[index];
+                    if place(0).0 >= self.rows + share.before[0] {
+                        continue;
+                    }
+                    // SAFETY: the caller's.
+                    unsafe {
+                        self.multiply::<T, A>(products, &batch, &share, tiles);
+                        for tile in 0..tiles {
+                            let at = place(tile);
+                            if P::SQUARES && self.squares.is_some() {
+                                self.transform_squares::<T::Floats, P, I, A, M>(&batch, tile, at);
+                            } else if self.holds(at, share.before, M) {
+                                self.transform_output::<T::Floats, P, I, A, M, true>(&batch, index, tile, at);
+                            } else {
+                                self.transform_output::<T::Floats, P, I, A, M, false>(&batch, index, tile, at);
+                            }
                         }
                     }
                 }
-                for tile in 0..tiles {
-                    let (row, column) = ((first + tile) / across * M, (first + tile) % across * M);
-                    if P::SQUARES && self.squares.is_some() {
-                        self.transform_squares::<T::Floats, P, I, A, M>(&batch, tile, row, column);
-                    } else if row + M <= self.rows && column + M <= self.columns {
-                        self.transform_output::<T::Floats, P, I, A, M, true>(&batch, tile, row, column);
-                    } else {
-                        self.transform_output::<T::Floats, P, I, A, M, false>(&batch, tile, row, column);
+            }
+        }
+    }
+
+    /// Whether all `side` × `side` outputs of a tile, which start so many `before` it, are some of the band.
+    fn holds(&self, (row, column): (usize, usize), before: [usize; 2], side: usize) -> bool {
+        let inside = |at: usize, before: usize, size: usize| at >= before && at - before + side <= size;
+        inside(row, before[0], self.rows) && inside(column, before[1], self.columns)
+    }
+
+    /// The products of all tiles of a batch.
+    #[inline(always)]
+    unsafe fn multiply<T: Products<A>, const A: usize>(
+        &mut self,
+        products: T,
+        batch: &Batch,
+        share: &Share,
+        tiles: usize,
+    ) {
+        for position in 0..A * A {
+            // `batch.tiles` is a multiple of BLOCK, so that the last block is within the batch.
+            for tile in (0..tiles).step_by(BLOCK) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match tiles - tile {
+                        1 | 2 => self.panels::<T, A, 2>(products, batch, share, position, tile),
+                        3 | 4 => self.panels::<T, A, 4>(products, batch, share, position, tile),
+                        _ => self.panels::<T, A, BLOCK>(products, batch, share, position, tile),
                     }
                 }
             }
@@ -251,10 +289,11 @@ impl Band<'_> {
         &mut self,
         products: T,
         batch: &Batch,
+        share: &Share,
         position: usize,
         tile: usize,
     ) {
-        let channels = self.bias.len();
+        let channels = share.bias.len();
         let mut aside: MaybeUninit<[f32; BLOCK * SET_ASIDE]> = MaybeUninit::uninit();
         // SAFETY: the caller's.
         let mut inputs =
@@ -272,9 +311,9 @@ impl Band<'_> {
             // SAFETY: the caller's.
             unsafe {
                 match vectors {
-                    1 => products.multiply::<R, 1>(self, batch, at),
-                    2 => products.multiply::<R, 2>(self, batch, at),
-                    _ => products.multiply::<R, 4>(self, batch, at),
+                    1 => products.multiply::<R, 1>(self, batch, share, at),
+                    2 => products.multiply::<R, 2>(self, batch, share, at),
+                    _ => products.multiply::<R, 4>(self, batch, share, at),
                 }
             }
             channel += vectors * T::Floats::LANES;
@@ -293,14 +332,19 @@ impl Band<'_> {
     >(
         &mut self,
         batch: &Batch,
+        index: usize,
         tile: usize,
-        row: usize,
-        column: usize,
+        (row, column): (usize, usize),
     ) {
+        let Share { bias, before, .. } = self.shares[index];
         // As above.
-        let (pitch, out_row, position) = (self.bias.len(), self.out_row, BLOCK * batch.outputs_pitch);
-        let (rows, columns) = if WHOLE { (M, M) } else { ((self.rows - row).min(M), (self.columns - column).min(M)) };
-        let (residual, finish, adds) = (self.residual, self.finish, self.adds);
+        let (pitch, out_row, position) = (bias.len(), self.out_row, BLOCK * batch.outputs_pitch);
+        let kept =
+            |at: usize, before: usize, size: usize| before.saturating_sub(at)..(size + before).saturating_sub(at);
+        let (rows, columns) = (kept(row, before[0], self.rows), kept(column, before[1], self.columns));
+        // Of a tile that begins before the map these are no places yet.
+        let (row, column) = (row.wrapping_sub(before[0]), column.wrapping_sub(before[1]));
+        let (residual, finish, adds) = (self.residual, self.finish, index > 0);
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
             let from = self.scratch.as_ptr().add(batch.output(tile));
@@ -318,28 +362,29 @@ impl Band<'_> {
                         half.add(y).cast::<V>().add(x).write(value);
                     }
                 }
-                let bias = V::load(self.bias.as_ptr().add(channel));
+                let bias = V::load(bias.as_ptr().add(channel));
                 for y in 0..M {
-                    if !WHOLE && y >= rows {
-                        break;
+                    if !WHOLE && !rows.contains(&y) {
+                        continue;
                     }
                     let mut line = P::output::<V, M>(&*half.add(y)).map(|value| value.add(bias));
-                    let first = column * pitch + channel;
+                    let first = column.wrapping_mul(pitch).wrapping_add(channel);
                     if let Some(Residual { values, step, factor }) = residual {
-                        let from = (row + y) * step + first;
+                        let from = row.wrapping_add(y).wrapping_mul(step).wrapping_add(first);
                         for (x, value) in line.iter_mut().enumerate() {
-                            if WHOLE || x < columns {
-                                *value = values.load::<V>(from + x * pitch).mul_add(V::splat(factor), *value);
+                            if WHOLE || columns.contains(&x) {
+                                *value =
+                                    values.load::<V>(from.wrapping_add(x * pitch)).mul_add(V::splat(factor), *value);
                             }
                         }
                     }
-                    let to = (row + y) * out_row + first;
+                    let to = row.wrapping_add(y).wrapping_mul(out_row).wrapping_add(first);
                     match &mut self.out {
                         ValuesMut::Floats(out) if finish.grid.is_none() => {
-                            let out = out.as_mut_ptr().add(to);
+                            let out = out.as_mut_ptr().wrapping_add(to);
                             for (x, value) in line.into_iter().enumerate() {
-                                if WHOLE || x < columns {
-                                    let out = out.add(x * pitch);
+                                if WHOLE || columns.contains(&x) {
+                                    let out = out.wrapping_add(x * pitch);
                                     let value = least.max(value);
                                     (if adds { value.add(V::load(out)) } else { value }).store(out);
                                 }
@@ -347,8 +392,8 @@ impl Band<'_> {
                         }
                         out => {
                             for (x, value) in line.into_iter().enumerate() {
-                                if WHOLE || x < columns {
-                                    out.store(to + x * pitch, value, &finish);
+                                if WHOLE || columns.contains(&x) {
+                                    out.store(to.wrapping_add(x * pitch), value, &finish);
                                 }
                             }
                         }

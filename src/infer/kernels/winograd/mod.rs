@@ -139,7 +139,17 @@ pub(in super::super) enum BandWeights<'a> {
     Words { weights: &'a WordWeights, zero: u8 },
 }
 
-/// Rows of a convolution's outputs.
+/// One of the convolutions that are activated by themselves and then added up.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Share<'a> {
+    pub weights: BandWeights<'a>,
+    /// One value a channel of the output; their number is the output's pitch.
+    pub bias: &'a [f32],
+    /// Rows and columns by which its tiles begin before the outputs, fewer than a tile has; none of the first.
+    pub before: [usize; 2],
+}
+
+/// Rows of a convolution's outputs, or of a sum of some that read the same map.
 pub(in super::super) struct Band<'a> {
     pub tile: Tile,
     /// Starts at the first output's upper left input; padding is stored.
@@ -150,9 +160,8 @@ pub(in super::super) struct Band<'a> {
     pub input_pitch: usize,
     /// Channels of the input, at most its pitch.
     pub depth: usize,
-    pub weights: BandWeights<'a>,
-    /// One value a channel of the output; their number is the output's pitch.
-    pub bias: &'a [f32],
+    /// What is added up, at least one.
+    pub shares: &'a [Share<'a>],
     /// Rows of outputs.
     pub rows: usize,
     /// Columns of outputs.
@@ -166,8 +175,6 @@ pub(in super::super) struct Band<'a> {
     pub finish: Finish,
     /// Keep only the sum over channels of each output's square; only of [`Tile::T8x3`], without residual or activation.
     pub squares: Option<Squares<'a>>,
-    /// Add what is stored already once all else is done; only where values are stored as they are.
-    pub adds: bool,
     /// Memory for the transformed tiles.
     pub scratch: &'a mut Buffer,
 }
@@ -178,28 +185,35 @@ impl Band<'_> {
     /// # Panics
     /// Where input, weights, residual or output do not fit their slices: a mistake in the plan.
     pub(in super::super) fn run(self, isa: Isa) {
-        let (rows, columns, channels) = (self.rows, self.columns, self.bias.len());
+        let (rows, columns, channels) = (self.rows, self.columns, self.channels());
         if rows == 0 || columns == 0 || channels == 0 {
             return;
         }
         assert_eq!((self.input_pitch % super::LANES, channels % super::LANES), (0, 0), "channels in whole vectors");
         assert!(self.depth <= self.input_pitch, "channels in their pixel");
-        let [down, across] = [rows, columns].map(|outputs| self.tile.reach(outputs));
+        let before = self.before();
+        let [down, across] = [rows + before[0], columns + before[1]].map(|outputs| self.tile.reach(outputs));
         let end = (down - 1) * self.input_row + across * self.input_pitch;
         assert!(end <= self.input.len(), "tiles in their map");
-        match self.weights {
-            BandWeights::Floats(weights) => {
-                let matrices = self.tile.weight_points().pow(2);
-                assert_eq!(weights.len(), matrices * self.depth * channels, "weights of all positions");
-            }
-            BandWeights::Words { weights, .. } => {
-                assert!(weights.fit(self.depth, channels), "weights of all positions");
-                assert!(self.tile == Tile::F4x3 && isa.has_words(), "a transform of whole numbers");
-                assert!(matches!(self.input, Values::Codes(_)) && end + words::BEYOND <= self.input.len(), "codes");
+        for (index, share) in self.shares.iter().enumerate() {
+            assert!(share.before.iter().all(|before| *before < self.tile.outputs()), "tiles that reach the outputs");
+            assert!(index > 0 || share.before == [0, 0], "every output is stored first");
+            assert_eq!(share.bias.len(), channels, "the same outputs");
+            match share.weights {
+                BandWeights::Floats(weights) => {
+                    let matrices = self.tile.weight_points().pow(2);
+                    assert_eq!(weights.len(), matrices * self.depth * channels, "weights of all positions");
+                }
+                BandWeights::Words { weights, .. } => {
+                    assert!(weights.fit(self.depth, channels), "weights of all positions");
+                    assert!(self.tile == Tile::F4x3 && isa.has_words(), "a transform of whole numbers");
+                    assert!(matches!(self.input, Values::Codes(_)) && end + words::BEYOND <= self.input.len(), "codes");
+                    assert_eq!(self.shares.len(), 1, "one convolution of words");
+                }
             }
         }
         let row = if let Some(squares) = &self.squares {
-            assert!(self.tile == Tile::T8x3 && self.residual.is_none() && !self.adds, "sums of squares");
+            assert!(self.tile == Tile::T8x3 && self.residual.is_none() && self.shares.len() == 1, "sums of squares");
             squares.check(rows, columns, channels);
             (columns - 1) * squares.step + 1
         } else {
@@ -210,14 +224,26 @@ impl Band<'_> {
             let end = (rows - 1) * residual.step + columns * channels;
             assert!(end <= residual.values.len(), "residual in its slice");
         }
-        assert!(!self.adds || (matches!(self.out, ValuesMut::Floats(_)) && self.finish.grid.is_none()), "exact values");
+        let exact = matches!(self.out, ValuesMut::Floats(_)) && self.finish.grid.is_none() && self.residual.is_none();
+        assert!(self.shares.len() == 1 || exact, "exact values");
         // SAFETY: the assertions bound every access to the maps; `Batch::new` sizes the scratch memory.
         unsafe {
-            match self.weights {
+            match self.shares[0].weights {
                 BandWeights::Floats(_) => isa.run(self),
                 BandWeights::Words { .. } => isa.run_words(self),
             }
         }
+    }
+
+    /// Channels of the output, its pitch.
+    fn channels(&self) -> usize {
+        self.shares.first().map_or(0, |share| share.bias.len())
+    }
+
+    /// The most rows and columns by which any tiles begin before the outputs.
+    fn before(&self) -> [usize; 2] {
+        let most = |axis: usize| self.shares.iter().map(|share| share.before[axis]).max().unwrap_or(0);
+        [most(0), most(1)]
     }
 }
 

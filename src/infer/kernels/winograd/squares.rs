@@ -43,10 +43,10 @@ impl Band<'_> {
         &mut self,
         batch: &Batch,
         tile: usize,
-        row: usize,
-        column: usize,
+        (row, column): (usize, usize),
     ) {
         let (Some(squares), ValuesMut::Floats(out)) = (self.squares, &mut self.out) else { return };
+        let bias = self.shares[0].bias;
         let (position, width) = (BLOCK * batch.outputs_pitch, self.columns);
         let (rows, columns) = ((self.rows - row).min(M), (width - column).min(M));
         // SAFETY: the caller's; every element of `half` is written before it is read.
@@ -56,7 +56,7 @@ impl Band<'_> {
             let mut sums = [[zero; M]; M];
             let mut half: MaybeUninit<[[V; A]; M]> = MaybeUninit::uninit();
             let half = half.as_mut_ptr().cast::<[V; A]>();
-            for channel in (0..self.bias.len()).step_by(V::LANES) {
+            for channel in (0..bias.len()).step_by(V::LANES) {
                 for x in 0..A {
                     let mut line = [zero; A];
                     for (y, value) in line.iter_mut().enumerate() {
@@ -66,7 +66,7 @@ impl Band<'_> {
                         half.add(y).cast::<V>().add(x).write(value);
                     }
                 }
-                let bias = V::load(self.bias.as_ptr().add(channel));
+                let bias = V::load(bias.as_ptr().add(channel));
                 for (y, sums) in sums.iter_mut().enumerate().take(rows) {
                     let mut line = P::output::<V, M>(&*half.add(y)).map(|value| value.add(bias));
                     if channel < squares.channels {

@@ -7,7 +7,7 @@
 
 use super::batch::{Batch, Block, Products};
 use super::points::Six;
-use super::{Band, BandWeights, Tile, Values};
+use super::{Band, BandWeights, Share, Tile, Values};
 use crate::infer::kernels::dot::{WordKernel, Words, add_products};
 use crate::infer::kernels::vector::{BLOCK, Vector};
 use crate::infer::kernels::{Buffer, Isa, LANES, bytes_mut, next_panel, padded};
@@ -100,7 +100,8 @@ fn transformed(codes: &[i8], outputs: usize, inputs: usize) -> Vec<Vec<i32>> {
 impl WordKernel for Band<'_> {
     #[inline(always)]
     unsafe fn run<W: Words>(mut self) {
-        let (Values::Codes(codes), BandWeights::Words { weights, zero }) = (self.input, self.weights) else { return };
+        let (Values::Codes(codes), [share]) = (self.input, self.shares) else { return };
+        let BandWeights::Words { weights, zero } = share.weights else { return };
         // SAFETY: the caller's.
         unsafe {
             let zero = W::splat(i16::from(zero));
@@ -122,7 +123,7 @@ impl<W: Words> Products<SIDE> for WordProducts<'_, W> {
 
     fn batch(self, band: &Band) -> Batch {
         let words = band.input_pitch.next_multiple_of(2 * W::Floats::LANES) / 2;
-        Batch::apart(SIDE * SIDE, words, band.bias.len(), self.weights.pairs.len())
+        Batch::apart(SIDE * SIDE, words, band.channels(), self.weights.pairs.len())
     }
 
     #[inline(always)]
@@ -154,8 +155,8 @@ impl<W: Words> Products<SIDE> for WordProducts<'_, W> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, at: Block) {
-        let (channels, pairs, lanes) = (band.bias.len(), band.depth.div_ceil(2), W::Floats::LANES);
+    unsafe fn multiply<const R: usize, const N: usize>(self, band: &mut Band, batch: &Batch, _: &Share, at: Block) {
+        let (channels, pairs, lanes) = (band.channels(), band.depth.div_ceil(2), W::Floats::LANES);
         // SAFETY: the caller's.
         unsafe {
             let scratch = band.scratch.as_mut_ptr();
