@@ -10,6 +10,8 @@ pub(super) const WINOGRAD_OUTPUTS: usize = 64;
 /// Fewest channels of the input for which they pay.
 pub(super) const WINOGRAD_CHANNELS: usize = 8;
 
+/// Most weights of [`Tile::F6x3`] at one position: all 64 are then in any second-level cache. Of more, its fewer products gain little.
+const FEW_WEIGHTS: usize = 2048;
 /// How many weights [`Tile::T8x3`] has more than the convolution, for one channel of either side.
 const MORE_WEIGHTS: usize = 36 - 9;
 
@@ -209,7 +211,8 @@ pub(super) fn winograd(convolution: &Convolution, from: Shape, to: Shape, rounde
     } else {
         &[]
     };
-    let tiles = tiles.iter().copied().filter(|_| kernel == columns && enough);
+    let near = |tile: &Tile| *tile != Tile::F6x3 || from.channels * to.channels <= FEW_WEIGHTS;
+    let tiles = tiles.iter().copied().filter(|tile| kernel == columns && enough && near(tile));
     tiles.min_by_key(|tile| tile.positions([to.height, to.width]))
 }
 

@@ -200,7 +200,7 @@ impl Step {
             _ => TASK_OUTPUTS / width.max(1),
         };
         let fair = if threads > 1 { height.div_ceil(TASKS * threads) } else { enough };
-        enough.min(fair).max(1).next_multiple_of(self.unit)
+        (enough.min(fair) / self.unit).max(1) * self.unit
     }
 
     pub(super) fn layout(&self) -> &Layout {

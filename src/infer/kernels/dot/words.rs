@@ -71,13 +71,14 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::x86::dot;
     use super::{Dot, WordKernel, Words};
     use crate::infer::kernels::x86::{Avx2, Avx512};
     use std::arch::x86_64::*;
 
     macro_rules! words {
         ($(#[$doc:meta])* $with:ident, $features:literal, $name:ident, $vector:ident, $floats:ident, $load:ident, $store:ident,
-         $splat:ident, $splat_word:ident, $codes:expr, $add:ident, $sub:ident, $shift:ident, $products:expr, $convert:ident) => {
+         $splat:ident, $splat_word:ident, $codes:expr, $add:ident, $sub:ident, $shift:ident, $products:ident, $convert:ident) => {
             $(#[$doc])*
             #[derive(Clone, Copy)]
             pub(super) struct $name($vector);
@@ -90,45 +91,12 @@ mod x86 {
                 unsafe { kernel.run::<$name>() }
             }
 
-            impl Dot for $name {
-                type Floats = $floats;
-                const OFFSET: i32 = 0;
-
-                #[inline(always)]
-                unsafe fn load(from: *const i32) -> Self {
-                    // SAFETY: the caller's, as in all functions of this trait and the next.
-                    Self(unsafe { $load(from.cast()) })
-                }
-
-                #[inline(always)]
-                unsafe fn splat_codes(from: *const u8) -> Self {
-                    // SAFETY: the caller's.
-                    Self(unsafe { $splat(from.cast::<i32>().read_unaligned()) })
-                }
-
-                #[inline(always)]
-                unsafe fn load_weights(from: *const i8) -> Self {
-                    // SAFETY: the caller's.
-                    Self(unsafe { $load(from.cast()) })
-                }
-
-                #[inline(always)]
-                unsafe fn add_products(self, codes: Self, weights: Self) -> Self {
-                    // SAFETY: the caller's.
-                    Self(unsafe { $products(self.0, codes.0, weights.0) })
-                }
-
-                #[inline(always)]
-                unsafe fn floats(self) -> $floats {
-                    // SAFETY: the caller's.
-                    $floats(unsafe { $convert(self.0) })
-                }
-            }
+            dot!($name, $floats, $load, $splat, $products, $convert);
 
             impl Words for $name {
                 #[inline(always)]
                 unsafe fn splat(value: i16) -> Self {
-                    // SAFETY: the caller's.
+                    // SAFETY: the caller's, as in all functions of this trait.
                     Self(unsafe { $splat_word(value) })
                 }
 

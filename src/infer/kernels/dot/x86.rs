@@ -82,6 +82,7 @@ impl Dot for DotAvx2 {
     }
 }
 
+/// A register of sums, of products by one instruction.
 macro_rules! dot {
     ($name:ident, $floats:ident, $load:ident, $splat:ident, $products:ident, $convert:ident) => {
         impl Dot for $name {
@@ -120,6 +121,8 @@ macro_rules! dot {
         }
     };
 }
+
+pub(super) use dot;
 
 dot!(Dot512, Avx512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_dpbusd_epi32, _mm512_cvtepi32_ps);
 dot!(Dot256, Avx2, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_dpbusd_avx_epi32, _mm256_cvtepi32_ps);

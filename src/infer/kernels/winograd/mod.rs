@@ -4,6 +4,7 @@
 mod batch;
 mod points;
 mod squares;
+mod tiles;
 mod weights;
 mod words;
 
@@ -24,6 +25,8 @@ pub(in super::super) enum Tile {
     F4x5,
     /// 5 × 5 outputs of a 4 × 4 kernel: the same points.
     F5x4,
+    /// 6 × 6 outputs of a 3 × 3 kernel: the points of [`Self::F4x5`].
+    F6x3,
     /// 8 × 8 outputs of a 3 × 3 kernel: points 0, ±1, ±2, ±½, ±5/4, ∞.
     F8x3,
     /// 6 × 6 outputs of a 5 × 5 kernel: the same points.
@@ -38,7 +41,7 @@ impl Tile {
     /// outputs that are rounded to 8 bits.
     pub(in super::super) fn for_kernel(kernel: usize, rounded: bool) -> &'static [Self] {
         match (kernel, rounded) {
-            (3, false) => &[Self::F4x3],
+            (3, false) => &[Self::F4x3, Self::F6x3],
             (3, true) => &[Self::F4x3, Self::F8x3],
             (4, _) => &[Self::F5x4],
             (5, false) => &[Self::F4x5],
@@ -52,7 +55,7 @@ impl Tile {
         match self {
             Self::F4x3 | Self::F4x5 => 4,
             Self::F5x4 => 5,
-            Self::F6x5 => 6,
+            Self::F6x3 | Self::F6x5 => 6,
             Self::F8x3 | Self::T8x3 => 8,
         }
     }
@@ -110,7 +113,7 @@ impl Tile {
     /// Rows and columns of the kernel.
     pub(in super::super) const fn kernel(self) -> usize {
         match self {
-            Self::F4x3 | Self::F8x3 | Self::T8x3 => 3,
+            Self::F4x3 | Self::F6x3 | Self::F8x3 | Self::T8x3 => 3,
             Self::F5x4 => 4,
             Self::F4x5 | Self::F6x5 => 5,
         }
@@ -270,6 +273,7 @@ impl Band<'_> {
                 Tile::F4x5 => self.floats::<V, S, Eight, 8, 8, 4>(input),
                 Tile::F5x4 => self.floats::<V, S, Eight, 8, 8, 5>(input),
                 Tile::F8x3 => self.floats::<V, S, Ten, 10, 10, 8>(input),
+                Tile::F6x3 => self.floats::<V, S, Eight, 8, 8, 6>(input),
                 Tile::F6x5 => self.floats::<V, S, Ten, 10, 10, 6>(input),
                 Tile::T8x3 => self.floats::<V, S, Nine, 5, 9, 8>(input),
             }

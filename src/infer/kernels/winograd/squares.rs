@@ -3,6 +3,7 @@
 use super::Band;
 use super::batch::Batch;
 use super::points::Points;
+use super::tiles::output_columns;
 use crate::infer::kernels::vector::{BLOCK, Vector};
 use crate::infer::kernels::{LANES, ValuesMut};
 use std::mem::MaybeUninit;
@@ -52,20 +53,11 @@ impl Band<'_> {
         // SAFETY: the caller's; every element of `half` is written before it is read.
         unsafe {
             let from = self.scratch.as_ptr().add(batch.output(tile));
-            let zero = V::splat(0.0);
-            let mut sums = [[zero; M]; M];
+            let mut sums = [[V::splat(0.0); M]; M];
             let mut half: MaybeUninit<[[V; A]; M]> = MaybeUninit::uninit();
             let half = half.as_mut_ptr().cast::<[V; A]>();
             for channel in (0..bias.len()).step_by(V::LANES) {
-                for x in 0..A {
-                    let mut line = [zero; A];
-                    for (y, value) in line.iter_mut().enumerate() {
-                        *value = V::load(from.add((y * A + x) * position + channel));
-                    }
-                    for (y, value) in P::output::<V, M>(&line).into_iter().enumerate() {
-                        half.add(y).cast::<V>().add(x).write(value);
-                    }
-                }
+                output_columns::<V, P, I, A, M>(from.add(channel), position, half);
                 let bias = V::load(bias.as_ptr().add(channel));
                 for (y, sums) in sums.iter_mut().enumerate().take(rows) {
                     let mut line = P::output::<V, M>(&*half.add(y)).map(|value| value.add(bias));
