@@ -42,7 +42,7 @@ fn maps_of_any_size_and_width() {
 
 #[test]
 fn sums_of_squares_with_projections_beside() {
-    for (channels, width, side) in [(32, 16, 16), (24, 40, 14), (18, 18, 13), (130, 9, 32)] {
+    for (channels, width, side) in [(32, 16, 16), (24, 40, 14), (18, 18, 13), (70, 9, 22)] {
         let (small, map) = (shape(channels, side, side + 1), shape(width, 2 * side, 2 * side + 1));
         let squares = |terms| Node { layer: Layer::Squares { terms }, shape: shape(1, map.height, map.width) };
         let project = |input, seed| Term { input, convolution: convolution(channels, width, 1, 1, 0, seed) };
