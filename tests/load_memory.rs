@@ -18,7 +18,7 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 /// Names the model to load, in a process that has done nothing else: what making it took is no part of the peak.
 const MODEL_VARIABLE: &str = "LOAD_MEMORY_MODEL";
 /// Bytes of all but weights: nodes, names, and one layer's weights both ways.
-const GRAPH: usize = 2 << 20;
+const GRAPH: usize = 3 << 20;
 
 #[test]
 fn weights_are_held_once() {
@@ -46,7 +46,11 @@ fn load(path: &Path) {
     let (peak, packed) = (ALLOCATOR.max_allocated() - before, ALLOCATOR.allocated() - before);
     println!("file {file}, read with {read}, held {held}, prepared with {peak}, kept {packed} bytes");
     assert_eq!(scorer.not_accelerated(), [""; 0]);
-    // First the bundle and tract's graph of it, which replaces it; then the graph and what was packed of it, which is less than twice
-    // as much and replaces it layer by layer.
-    assert!(peak <= 2 * file + GRAPH, "{peak} bytes to prepare a file of {file}, of which {packed} are kept");
+    // First the bundle and tract's graph of it, which replaces it; then the graph and what was packed of it, two and a half times as
+    // much, which replaces it layer by layer.
+    assert!(2 * packed <= 5 * file, "{packed} bytes kept of a file of {file}");
+    assert!(
+        peak <= packed.max(2 * file) + GRAPH,
+        "{peak} bytes to prepare a file of {file}, of which {packed} are kept"
+    );
 }

@@ -8,25 +8,23 @@ impl Tile {
     pub(in crate::infer) fn weights(self, isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Buffer {
         let (kernel, g) = (self.kernel(), self.weight_transform());
         let (side, pitch) = (g.len(), padded(outputs));
-        let mut positions = vec![vec![0f32; inputs * pitch]; side * side];
-        let mut half = vec![0f64; side * kernel];
-        for (index, taps) in weights.chunks_exact(kernel * kernel).enumerate() {
-            let (output, input) = (index / inputs, index % inputs);
-            for i in 0..side {
-                for x in 0..kernel {
-                    half[i * kernel + x] = (0..kernel).map(|y| g[i][y] * f64::from(taps[y * kernel + x])).sum();
+        let size = inputs * pitch;
+        let mut all = Buffer::zeroed(side * side * size);
+        let mut matrix = vec![0f32; size];
+        for (down, row) in g.iter().zip(all.chunks_exact_mut((side * size).max(1))) {
+            // G·w at that row, of all inputs and outputs.
+            let half = weights.chunks_exact(kernel * kernel).flat_map(|taps| {
+                (0..kernel).map(|x| (0..kernel).map(|y| down[y] * f64::from(taps[y * kernel + x])).sum::<f64>())
+            });
+            let half: Vec<f64> = half.collect();
+            for (across, packed) in g.iter().zip(row.chunks_exact_mut(size.max(1))) {
+                for (index, taps) in half.chunks_exact(kernel).enumerate() {
+                    let (output, input) = (index / inputs, index % inputs);
+                    let value: f64 = taps.iter().zip(across).map(|(tap, factor)| tap * factor).sum();
+                    matrix[input * pitch + output] = value as f32;
                 }
+                packed.copy_from_slice(&isa.pack(&matrix, pitch, false));
             }
-            for i in 0..side {
-                for j in 0..side {
-                    let value: f64 = (0..kernel).map(|x| half[i * kernel + x] * g[j][x]).sum();
-                    positions[i * side + j][input * pitch + output] = value as f32;
-                }
-            }
-        }
-        let mut all = Buffer::zeroed(side * side * inputs * pitch);
-        for (position, packed) in positions.iter().zip(all.chunks_exact_mut((inputs * pitch).max(1))) {
-            packed.copy_from_slice(&isa.pack(position, pitch, false));
         }
         all
     }
