@@ -18,7 +18,7 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 /// Names the model to load, in a process that has done nothing else: what making it took is no part of the peak.
 const MODEL_VARIABLE: &str = "LOAD_MEMORY_MODEL";
 /// Bytes of all but weights: nodes, names, and one layer's weights both ways.
-const GRAPH: usize = 3 << 20;
+const GRAPH: usize = 2 << 20;
 
 #[test]
 fn weights_are_held_once() {

@@ -7,12 +7,14 @@ Only of models in f32: codes are rounded otherwise in f64.
 import argparse
 import os
 import pathlib
+import sys
 import tempfile
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from google.protobuf.message import DecodeError
 
 import rounds
 
@@ -44,7 +46,10 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("isa", nargs="*", default=["avx512", "avx2", "portable"], help="as MUDENET_ISA [default: %(default)s]")
     arguments = parser.parse_args()
-    model = onnx.load(arguments.model)
+    path = arguments.model.resolve()
+    # Where the program that is measured lies.
+    os.chdir(rounds.HERE.parent.parent)
+    model = onnx.load(path)
     side = model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value
     image = np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32)
     names = [output.name for output in model.graph.output]
@@ -56,7 +61,7 @@ def main():
         image.tofile(picture)
         for isa in arguments.isa:
             os.environ["MUDENET_ISA"] = isa
-            worker = rounds.Worker(rounds.OURS, arguments.model, picture, 1, "", sorted(os.sched_getaffinity(0)), names)
+            worker = rounds.Worker(rounds.OURS, path, picture, 1, "", sorted(os.sched_getaffinity(0)), names)
             values, row = worker.outputs(got).astype(np.float64), [isa]
             worker.close()
             for reference in exact:
@@ -67,4 +72,10 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")
+    except (OSError, RuntimeError, DecodeError, IndexError) as error:
+        print(f"error: {' '.join(str(error).split()) or 'not a model of pictures'}", file=sys.stderr)
+        sys.exit(2)

@@ -86,7 +86,7 @@ pub(in super::super) enum Layer {
     /// `activation(Σ of terms + residual)`, then perhaps averaged over 2 × 2 pixels, then perhaps rounded; no terms where
     /// another map is only activated.
     Convolve { terms: Vec<Term>, residual: Option<Id>, relu: bool, pool: bool, grid: Option<Grid> },
-    /// The mean over terms of `activation(term)`.
+    /// The mean over terms, all of one map, of `activation(term)`.
     Mean { terms: Vec<Term>, relu: bool },
     /// Σ over channels of (Σ of terms)²: one channel.
     Squares { terms: Vec<Term> },

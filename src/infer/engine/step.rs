@@ -64,6 +64,7 @@ enum Work {
         /// Rows follow each other without a border, in all maps alike.
         seamless: bool,
     },
+    /// Sums of squares, one of whose terms is computed by transforms.
     Squares(Squares),
     Pool(Windows),
     Unshuffle,
@@ -246,7 +247,8 @@ impl Step {
                 let Some(first) = parts.first() else { return };
                 let share = |index: usize| parts.get(index).unwrap_or(first).share(&self.input_layouts[0], first.pad);
                 let shares: [Share; MOST_PARTS] = std::array::from_fn(share);
-                let shares = &shares[..parts.len().min(MOST_PARTS)];
+                // More would be a mistake in the plan, and none may be left out.
+                let shares = &shares[..parts.len()];
                 let out = out.from(start);
                 self.band(*tile, first.pad, shares, inputs, rows, out, &mut scratch.buffer).run(isa);
             }

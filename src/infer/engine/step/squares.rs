@@ -40,29 +40,32 @@ impl Squares {
                 |output: usize| if output < known { term.convolution.weights[output * of_one + index] } else { 0.0 };
             (0..outputs).map(weight).collect()
         };
-        let mut matrix: Vec<f32> = Vec::new();
+        let taps = inputs(main) * tile.kernel().pow(2);
+        // Of several megabytes: no more than that at a time.
+        let rows = others.iter().map(inputs).sum::<usize>() + 1 + taps;
+        let mut matrix: Vec<f32> = Vec::with_capacity(rows * outputs);
         for term in others {
             (0..inputs(term)).for_each(|index| matrix.extend(row(term, inputs(term), index)));
         }
         let depth = matrix.len() / outputs.max(1);
         // The bias is the weight of an input that is always 1.
         matrix.extend_from_slice(bias);
-        let area = tile.kernel().pow(2);
-        let taps = inputs(main) * area;
         (0..taps).for_each(|index| matrix.extend(row(main, taps, index)));
         to_lower_triangle(&mut matrix, outputs);
 
         let (others_rows, rest) = matrix.split_at(depth * outputs);
         let (rotated_bias, main_rows) = rest.split_at(outputs);
         let transposed = |rows: &[f32], channels: usize| -> Vec<f32> {
-            (0..channels).flat_map(|channel| rows.iter().skip(channel).step_by(outputs).copied()).collect()
+            let mut to = Vec::with_capacity(rows.len() / outputs * channels);
+            (0..channels).for_each(|channel| to.extend(rows.iter().skip(channel).step_by(outputs)));
+            to
         };
         let convolution = Convolution {
             weights: transposed(main_rows, outputs).into(),
             bias: rotated_bias.to_vec(),
             ..main.convolution.clone()
         };
-        let part = Part::of_floats(isa, tile, &convolution, inputs(main), Buffer::from(rotated_bias));
+        let own = Buffer::from(rotated_bias);
         let channels = padded(depth).min(outputs);
         let mut first = 0;
         let rotated = others.iter().map(|term| {
@@ -76,6 +79,8 @@ impl Squares {
             Term { input: term.input, convolution }
         });
         let rotated: Vec<Term> = rotated.collect();
+        drop(matrix);
+        let part = Part::of_floats(isa, tile, &convolution, inputs(main), own);
         let phase = || Phase::of_triangular(isa, &rotated, layouts, Buffer::zeroed(channels));
         let beside = (channels > 0).then(|| Beside { phase: phase(), channels });
         Some(Self { tile, part, beside })

@@ -217,6 +217,7 @@ impl Band<'_> {
         }
         let row = if let Some(squares) = &self.squares {
             assert!(self.tile == Tile::T8x3 && self.residual.is_none() && self.shares.len() == 1, "sums of squares");
+            assert!(matches!(self.out, ValuesMut::Floats(_)), "sums that are not rounded");
             squares.check(rows, columns, channels);
             (columns - 1) * squares.step + 1
         } else {

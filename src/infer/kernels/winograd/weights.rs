@@ -13,10 +13,11 @@ impl Tile {
         let mut matrix = vec![0f32; size];
         for (down, row) in g.iter().zip(all.chunks_exact_mut((side * size).max(1))) {
             // G·w at that row, of all inputs and outputs.
-            let half = weights.chunks_exact(kernel * kernel).flat_map(|taps| {
-                (0..kernel).map(|x| (0..kernel).map(|y| down[y] * f64::from(taps[y * kernel + x])).sum::<f64>())
-            });
-            let half: Vec<f64> = half.collect();
+            let mut half: Vec<f64> = Vec::with_capacity(weights.len() / kernel);
+            for taps in weights.chunks_exact(kernel * kernel) {
+                let column = |x: usize| (0..kernel).map(|y| down[y] * f64::from(taps[y * kernel + x])).sum::<f64>();
+                half.extend((0..kernel).map(column));
+            }
             for (across, packed) in g.iter().zip(row.chunks_exact_mut(size.max(1))) {
                 for (index, taps) in half.chunks_exact(kernel).enumerate() {
                     let (output, input) = (index / inputs, index % inputs);
